@@ -1,0 +1,281 @@
+"""Questions about the demo home, and what a list of observations has to say about them.
+
+One function, `look_up`, answers from observations, newest first. Given what the camera saw it is the truth;
+given what memories state it is the answer that a perfect reader would find in them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from taskmem_ros.home.facts import Fact, visible_facts
+from taskmem_ros.home.things import COLOURS, DOOR, KINDS, LIGHT, OPENING, PEOPLE, ROOMS, state_word
+from taskmem_ros.home.world import STEP_NS, HomeSim
+
+SAMPLE_TIMES_S = (0.0, 2.5, 5.0, 7.5)  # the frames of a 10 s clip at the default sampling rate
+QUESTION_KINDS = ("object", "person", "clothes", "event", "state")
+Observation = Sequence[Fact]
+
+_SWITCHING = {"opened": "open", "closed": "closed", "switched on": "on", "switched off": "off"}
+_WORDINGS = {
+    "where_thing": ("Where is the {0}?", "Where did you last see the {0}?", "Where can I find the {0}?"),
+    "where_person": ("Where is {0}?", "Where was {0}?", "Which room was {0} in?"),
+    "who_in": ("Who was in the {0}?", "Who did you see in the {0}?"),
+    "wears": ("What is {0} wearing?", "What was {0} wearing?", "Which clothes does {0} have on?"),
+    "who_took": ("Who took the {0}?", "Who has taken the {0}?"),
+    "who_put": ("Who put the {0} on the {1}?",),
+    "who_switched": ("Who {0} the {1} in the {2}?",),
+    "what_put": ("What did {0} put on the {1}?",),
+    "what_carries": ("What is {0} carrying?", "What was {0} carrying?"),
+    "state_open": ("Is the {0} in the {1} open or closed?", "Was the {0} in the {1} left open?"),
+    "state_on": ("Is the {0} in the {1} on or off?", "Was the {0} in the {1} left on?"),
+}
+_KIND_OF = {
+    "where_thing": "object",
+    "where_person": "person",
+    "who_in": "person",
+    "wears": "clothes",
+    "who_took": "event",
+    "who_put": "event",
+    "who_switched": "event",
+    "what_put": "event",
+    "what_carries": "event",
+    "state_open": "state",
+    "state_on": "state",
+}
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked, apart from its words. form: a key of the wordings; about: what fills them."""
+
+    form: str
+    about: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """One of QUESTION_KINDS."""
+        return _KIND_OF[self.form]
+
+    def text(self, rng: random.Random | None = None) -> str:
+        wordings = _WORDINGS[self.form]
+        return (wordings[0] if rng is None else rng.choice(wordings)).format(*self.about)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What observations say: the answer, and the index of the observation it comes from."""
+
+    answer: str
+    source: int
+
+
+@dataclass(frozen=True)
+class HomeQuestion:
+    """text: what is asked. answer: the truth as far as the camera has seen it; None: it never saw it."""
+
+    text: str
+    kind: str
+    answer: str | None
+    query: Query = field(compare=False)
+
+
+def look_up(query: Query, observations: Sequence[Observation]) -> Finding | None:
+    """The newest answer that observations (oldest first) have, None where they have none."""
+    for index in range(len(observations) - 1, -1, -1):
+        if answer := _answer(query, observations[index]):
+            return Finding(answer, index)
+    return None
+
+
+def _answer(query: Query, facts: Observation) -> str | None:
+    form, about = query.form, query.about
+    if form == "who_in":
+        names = list(dict.fromkeys(f.subject for f in facts if f.room == about[0] and f.subject in PEOPLE))
+        return " and ".join(names) or None
+    # The last fact of an observation is the latest: what was done stands before what was done next.
+    return next((answer for fact in reversed(facts) if (answer := _from_fact(form, about, fact))), None)
+
+
+def _from_fact(form: str, about: tuple[str, ...], fact: Fact) -> str | None:
+    """What one fact says about a query, if anything."""
+    if form == "where_thing":
+        if fact.kind == "object" and fact.subject == about[0] or fact.verb == "put" and fact.target == about[0]:
+            return f"on the {fact.place} in the {fact.room}"
+        return f"with {fact.subject}" if fact.verb in ("took", "carrying") and fact.target == about[0] else None
+    if form == "where_person":
+        return f"in the {fact.room}" if fact.subject == about[0] else None
+    if form == "wears":
+        return f"a {fact.target}" if fact.kind == "clothes" and fact.subject == about[0] else None
+    if form == "who_took":
+        return fact.subject if fact.verb == "took" and fact.target == about[0] else None
+    if form == "who_put":
+        return fact.subject if fact.verb == "put" and (fact.target, fact.place) == about else None
+    if form == "who_switched":
+        return fact.subject if (fact.verb, fact.target, fact.room) == about else None
+    if form == "what_put":
+        return f"the {fact.target}" if fact.verb == "put" and (fact.subject, fact.place) == about else None
+    if form == "what_carries":
+        carried = fact.verb in ("carrying", "took") and fact.subject == about[0]
+        return f"the {fact.target}" if carried else None
+    if (fact.subject, fact.room) == about and fact.kind == "state":
+        return fact.verb
+    if (fact.target, fact.room) == about and fact.verb in _SWITCHING:
+        return _SWITCHING[fact.verb]
+    return None
+
+
+def queries_about(fact: Fact) -> list[Query]:
+    """Everything that can be asked so that this fact answers it."""
+    queries = []
+    if fact.subject in PEOPLE:
+        queries += [Query("where_person", (fact.subject,)), Query("who_in", (fact.room,))]
+    if fact.kind == "object":
+        queries.append(Query("where_thing", (fact.subject,)))
+    elif fact.kind == "clothes":
+        queries.append(Query("wears", (fact.subject,)))
+    elif fact.kind == "state":
+        queries.append(_state_query(fact.subject, fact.room))
+    elif fact.verb in ("took", "carrying"):
+        queries += [Query("where_thing", (fact.target,)), Query("what_carries", (fact.subject,))]
+        if fact.verb == "took":
+            queries.append(Query("who_took", (fact.target,)))
+    elif fact.verb == "put":
+        queries += [Query("where_thing", (fact.target,)), Query("who_put", (fact.target, fact.place))]
+        queries.append(Query("what_put", (fact.subject, fact.place)))
+    elif fact.verb in _SWITCHING:
+        queries.append(Query("who_switched", (fact.verb, fact.target, fact.room)))
+        queries.append(_state_query(fact.target, fact.room))
+    return queries
+
+
+def near_misses(query: Query, rng: random.Random) -> list[Query]:
+    """Queries of the same form about something else: one part exchanged, so that a reader must look at all of it."""
+    misses = []
+    for position, part in enumerate(query.about):
+        for other in _alternatives(part):
+            about = (*query.about[:position], other, *query.about[position + 1 :])
+            if query.form in ("state_open", "state_on", "who_switched") and not _exists(query.form, about):
+                continue
+            misses.append(Query(query.form, about))
+    rng.shuffle(misses)
+    return misses
+
+
+def _alternatives(part: str) -> Iterable[str]:
+    words = part.split()
+    if len(words) == 2 and words[1] in KINDS:
+        yield from (f"{colour} {words[1]}" for colour in COLOURS if colour != words[0])
+        yield from (f"{words[0]} {kind}" for kind in KINDS if kind != words[1])
+    for group in (PEOPLE, tuple(ROOMS), *(room.furniture for room in ROOMS.values()), (DOOR, LIGHT)):
+        if part in group:
+            yield from (other for other in group if other != part)
+
+
+def _exists(form: str, about: tuple[str, ...]) -> bool:
+    device, room = about[-2:]
+    if device not in (DOOR, LIGHT, ROOMS[room].device):
+        return False
+    opens = device in OPENING
+    return opens == (form == "state_open" if form.startswith("state") else about[0] in ("opened", "closed"))
+
+
+def _state_query(device: str, room: str) -> Query:
+    return Query("state_open" if device in OPENING else "state_on", (device, room))
+
+
+def random_query(rng: random.Random) -> Query:
+    """Any question that can be asked about a demo home."""
+    room = rng.choice(list(ROOMS))
+    device = rng.choice((DOOR, LIGHT, ROOMS[room].device))
+    thing, person = f"{rng.choice(COLOURS)} {rng.choice(KINDS)}", rng.choice(PEOPLE)
+    piece = rng.choice(ROOMS[room].furniture)
+    verbs = [verb for verb, state in _SWITCHING.items() if state in (state_word(device, b) for b in (True, False))]
+    return rng.choice(
+        [
+            Query("where_thing", (thing,)),
+            rng.choice([Query("where_person", (person,)), Query("who_in", (room,))]),
+            Query("wears", (person,)),
+            rng.choice(
+                [
+                    Query("who_took", (thing,)),
+                    Query("who_put", (thing, piece)),
+                    Query("who_switched", (rng.choice(verbs), device, room)),
+                    Query("what_put", (person, piece)),
+                    Query("what_carries", (person,)),
+                ]
+            ),
+            _state_query(device, room),
+        ]
+    )
+
+
+def observations(sim: HomeSim, until_ns: int) -> list[list[Fact]]:
+    """What the robot's camera has seen, a list of facts for each 10 s clip that ended by `until_ns`."""
+    return [
+        visible_facts(sim, [index * STEP_NS + int(s * 1e9) for s in SAMPLE_TIMES_S])
+        for index in range(until_ns // STEP_NS)
+    ]
+
+
+def questions(sim: HomeSim, until_ns: int, n: int, seed: int, unseen_share: float = 0.25) -> list[HomeQuestion]:
+    """n different questions, evenly over the kinds, with the truth as the camera had seen it by `until_ns`.
+
+    About unseen_share of them ask for what it never saw. Raises ValueError when the camera saw nothing yet.
+    """
+    seen = observations(sim, until_ns)
+    facts = [fact for facts in seen for fact in facts]
+    if not facts:
+        raise ValueError(f"the camera has not seen anything by {until_ns / 1e9:g} s; ask later than 10 s")
+    rng = random.Random(f"questions {sim.seed} {seed}")
+    pool = {kind: [] for kind in QUESTION_KINDS}
+    for query in dict.fromkeys(query for fact in facts for query in queries_about(fact)):
+        pool[query.kind].append(query)
+    asked: dict[Query, HomeQuestion] = {}
+    unseen = round(n * unseen_share)
+    while len(asked) < n:
+        kind = QUESTION_KINDS[len(asked) % len(QUESTION_KINDS)]
+        if len(asked) >= n - unseen or not pool[kind]:
+            query = rng.choice(near_misses(rng.choice(list(asked) or pool["state"]), rng) or [random_query(rng)])
+            if look_up(query, seen) is not None:
+                query = random_query(rng)
+        else:
+            query = pool[kind].pop(rng.randrange(len(pool[kind])))
+        finding = look_up(query, seen)
+        if len(asked) >= n - unseen and finding is not None:
+            continue
+        if query not in asked:
+            asked[query] = HomeQuestion(query.text(rng), query.kind, finding and finding.answer, query)
+    ordered = list(asked.values())
+    rng.shuffle(ordered)
+    return ordered
+
+
+def is_right(question: HomeQuestion, answer: str | None) -> bool:
+    """Whether an answer (None: "not in memory") is the truth.
+
+    An answer is right when it has the truth's telling words and no others of their sort, however it is put; a
+    question about what the camera never saw is rightly answered by None alone.
+    """
+    if question.answer is None or answer is None:
+        return question.answer is None and answer is None
+    return _telling(answer) == _telling(question.answer)
+
+
+_STATE_WORDS = ("open", "closed", "on", "off")
+_TELLING = sorted(
+    {*COLOURS, *KINDS, *PEOPLE, *ROOMS, "shirt", "coat", *(p for room in ROOMS.values() for p in room.furniture)},
+    key=len,
+    reverse=True,
+)
+
+
+def _telling(text: str) -> set[str]:
+    words = f" {''.join(c if c.isalnum() else ' ' for c in text.lower())} "
+    found = {word for word in _TELLING if f" {word.lower()} " in words}
+    if found:
+        return found
+    # "on" is a state only where it is not "on the table".
+    return {word for word in _STATE_WORDS if f" {word} " in words}
