@@ -1,0 +1,210 @@
+"""The memorization policy: a window of clips -> one memory, and a prompt -> a reply, from one loaded model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from taskmem_ros.clips import Clip
+from taskmem_ros.policy.adapter import Adapter, AdapterSlot
+from taskmem_ros.policy.decoding import Decoder, YieldPoint
+from taskmem_ros.policy.load import DEMO, Checkpoint, load_checkpoint
+from taskmem_ros.policy.prompt import PROMPT_HASH, memorize_parts, parse_memory
+from taskmem_ros.policy.report import LoadReport, memory_bytes, quantization_warnings, quantized_share
+
+# The second try is sampled: repeating a greedy reply would fail in the same way.
+RETRY_TEMPERATURE = 0.7
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the policy wrote for a clip.
+
+    text: the memory, None when it failed; then error says why. raw: the last reply as decoded. attempts: 1 or 2
+    (0 when the model itself failed). tokens: generated in all attempts. seconds: wall time, questions served in
+    between included.
+    """
+
+    text: str | None
+    raw: str
+    attempts: int
+    tokens: int
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A reply to a prompt.
+
+    text: the reply, after any </think>. tokens: generated in all. confidence: exp of the mean log probability of
+    the reply's tokens, 0..1 (0 without any). seconds: wall time. finished: False when the deadline cut it off.
+    ended: "stop" (by itself), "length" (max_new_tokens) or "deadline".
+    """
+
+    text: str
+    tokens: int
+    confidence: float
+    seconds: float
+    finished: bool
+    ended: str = "stop"
+
+    @classmethod
+    def too_late(cls, seconds: float) -> Completion:
+        """The reply when the deadline passed before the first token."""
+        return cls(text="", tokens=0, confidence=0.0, seconds=seconds, finished=False, ended="deadline")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a memory was written by: names and short hashes; adapter is "" without one."""
+
+    model: str
+    revision: str
+    adapter: str
+    prompt_hash: str
+
+
+class MemoryPolicy:
+    """A loaded Qwen3-VL with an adapter slot. One thread at a time; `Engine` serves many."""
+
+    def __init__(self, checkpoint: Checkpoint):
+        self._decoder = Decoder(checkpoint)
+        self._slot = AdapterSlot(checkpoint.model)
+        self._device = checkpoint.device
+        self._name = Path(checkpoint.name).name if checkpoint.local else checkpoint.name
+        share = quantized_share(checkpoint.model, checkpoint.parameters)
+        self._report = LoadReport(
+            model=checkpoint.name,
+            revision=checkpoint.revision,
+            adapter="",
+            parameters=checkpoint.parameters,
+            quantization=checkpoint.quantization,
+            quantized_share=share,
+            memory_bytes=memory_bytes(checkpoint.model),
+            device=str(checkpoint.device),
+            dtype=str(checkpoint.dtype).removeprefix("torch."),
+            seconds=checkpoint.seconds,
+            warnings=quantization_warnings(checkpoint.model, checkpoint.quantization, share),
+        )
+
+    @classmethod
+    def load(
+        cls,
+        model: str = DEMO,
+        *,
+        revision: str | None = None,
+        quantization: str = "none",
+        device: str = "auto",
+        dtype: str = "auto",
+        adapter: str | Path | None = None,
+    ) -> MemoryPolicy:
+        """Load a Qwen3-VL, dense or mixture of experts.
+
+        model: "demo", a folder, or a hub id (with an optional revision). quantization: "none", "nf4" or "int8"
+        (bitsandbytes). device: "auto", "cpu", "cuda" or "cuda:N". dtype: "auto", "float32", "bfloat16" or "float16".
+        adapter: a PEFT adapter's folder. Raises LoadError.
+        """
+        policy = cls(
+            load_checkpoint(model, revision=revision, quantization=quantization, device=device, dtype=dtype)
+        )
+        if adapter:
+            policy.set_adapter(adapter)
+        return policy
+
+    @property
+    def report(self) -> LoadReport:
+        """What was loaded, with the adapter in use."""
+        return replace(self._report, adapter=self._slot.id)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What a memory written now is written by."""
+        # A local model is named by its folder: a path says something about the machine, not about the memory.
+        return Provenance(self._name, self._report.revision, self._slot.id, PROMPT_HASH)
+
+    @property
+    def device(self) -> str:
+        """Where the model is: "cpu" or "cuda:N"."""
+        return str(self._device)
+
+    def set_adapter(self, folder: str | Path, id: str = "") -> None:
+        """Memorize with the adapter in this folder, from the next memory on.
+
+        id: what provenance records; without one, the short sha256 of the adapter's weights. Raises LoadError; then
+        the adapter in use stays.
+        """
+        self._slot.set(Adapter.read(folder, id))
+
+    def unload_adapter(self) -> None:
+        """Memorize with the bare model."""
+        self._slot.set(None)
+
+    def write(
+        self,
+        clips: Sequence[Clip],
+        memories: Sequence[str],
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+        yield_point: YieldPoint | None = None,
+    ) -> Draft:
+        """One memory of the last clip, with the adapter on.
+
+        clips: the window, oldest first. memories: those of the earlier clips. temperature: 0 is greedy. yield_point:
+        called after every token; it may call `complete`, and what it raises ends the writing.
+        A reply without a memory is tried once more, sampled with a fixed seed; then the draft has text None.
+        """
+        started = time.monotonic()
+        parts = memorize_parts(clips, memories)
+        tokens, raw, error = 0, "", ""
+        for attempt in (1, 2):
+            reply = self._decoder.reply(
+                parts,
+                max_new_tokens,
+                temperature=temperature if attempt == 1 else max(temperature, RETRY_TEMPERATURE),
+                seed=seed + attempt - 1,
+                yield_point=yield_point,
+            )
+            tokens, raw = tokens + reply.tokens, reply.raw
+            try:
+                if reply.ended == "length":
+                    raise ValueError(f"the reply was cut off at max_new_tokens {max_new_tokens}")
+                return Draft(parse_memory(raw), raw, attempt, tokens, time.monotonic() - started)
+            except ValueError as failure:
+                error = str(failure)
+        return Draft(None, raw, attempt, tokens, time.monotonic() - started, error)
+
+    def complete(
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int = 128,
+        deadline: float | None = None,
+        yield_point: YieldPoint | None = None,
+    ) -> Completion:
+        """The greedy reply to a text prompt, with the adapter off.
+
+        deadline: in time.monotonic() seconds; past it the reply ends at the next token. May be called at `write`'s
+        yield point: that memory then goes on as if nothing had been.
+        """
+        started = time.monotonic()
+        if deadline is not None and started >= deadline:
+            return Completion.too_late(0.0)
+        with self._decoder.undisturbed(), self._slot.off():
+            reply = self._decoder.reply(
+                [prompt], max_new_tokens, deadline=deadline, with_logprobs=True, yield_point=yield_point
+            )
+        mean = sum(reply.logprobs) / len(reply.logprobs) if reply.logprobs else -math.inf
+        return Completion(
+            text=reply.text,
+            tokens=reply.tokens,
+            confidence=math.exp(mean),
+            seconds=time.monotonic() - started,
+            finished=reply.ended != "deadline",
+            ended=reply.ended,
+        )
