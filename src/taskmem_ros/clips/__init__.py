@@ -1,4 +1,26 @@
 """clips: frames -> clips and gaps. No ROS, no torch."""
+from .clipper import Clipper, FrameSource, clips_from
+from .queue import DROP_POLICIES, ClipQueue
+from .settings import ClipSettings
 from .types import DROPPED, FAILED, GAP_REASONS, INACTIVE, NO_FRAMES, NS, Clip, Frame, Gap, Pose
+from .window import Window
 
-__all__ = ["DROPPED", "FAILED", "GAP_REASONS", "INACTIVE", "NO_FRAMES", "NS", "Clip", "Frame", "Gap", "Pose"]
+__all__ = [
+    "DROPPED",
+    "DROP_POLICIES",
+    "FAILED",
+    "GAP_REASONS",
+    "INACTIVE",
+    "NO_FRAMES",
+    "NS",
+    "Clip",
+    "ClipQueue",
+    "ClipSettings",
+    "Clipper",
+    "Frame",
+    "FrameSource",
+    "Gap",
+    "Pose",
+    "Window",
+    "clips_from",
+]
