@@ -146,8 +146,16 @@ def test_tick_closes_a_stalled_clip_and_reports_the_gap_in_pieces():
     for t in range(4, 13):
         out += clipper.tick(ns(t + 0.3))
     assert brief(out) == [(0, 0, 3, [0, 3])] + [(0, s, s + 1, NO_FRAMES) for s in (3, 4, 5, 6)]
-    out = clipper.add(frame(12.9))
-    assert brief(out) == [(0, 7, 12.9, NO_FRAMES)]
+    out = clipper.add(frame(9))
+    assert brief(out) == [(0, 7, 9, NO_FRAMES)]
+
+
+def test_a_clock_set_back_delays_no_clip_for_long():
+    clipper, out = Clipper("cam", SETTINGS), []
+    clipper.add(frame(7000))
+    for now in [7000, 7001, *range(3400, 3408)]:
+        out += clipper.tick(ns(now))
+    assert brief(out)[0] == (0, 7000, 7000, [7000])
 
 
 def test_a_camera_with_constant_latency_never_looks_stalled():

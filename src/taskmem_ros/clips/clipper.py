@@ -133,7 +133,7 @@ class Clipper:
         return self._seen is not None and (stamp <= self._seen or stamp < self._done)
 
     def _has_stalled(self, stamp: int) -> bool:
-        return stamp - max(self._seen, self._done - 1) > self.settings.stall_ns
+        return stamp - self._seen > self.settings.stall_ns
 
     def _settings_now(self) -> ClipSettings:
         """The settings of the clip that is about to open."""
