@@ -1,0 +1,98 @@
+"""The file's schema, as a list of migrations. A released migration is never edited: the next one is appended.
+
+Rows that repeat (who wrote a memory) and bytes that are rarely read (thumbnails) have tables of their own, so
+that the memories stay small: a year of them is scanned and searched without touching a picture.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+
+APPLICATION_ID = 0x544D454D  # "TMEM": tells our files from other SQLite databases
+
+_VERSION_1 = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    """CREATE TABLE provenance (
+        id INTEGER PRIMARY KEY, model TEXT NOT NULL, revision TEXT NOT NULL, adapter TEXT NOT NULL,
+        prompt_hash TEXT NOT NULL, UNIQUE (model, revision, adapter, prompt_hash)) STRICT""",
+    """CREATE TABLE sources (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, fingerprint TEXT NOT NULL, camera TEXT NOT
+        NULL, started_ns INTEGER NOT NULL, finished_ns INTEGER, UNIQUE (fingerprint, camera)) STRICT""",
+    # AUTOINCREMENT: an id that was evidence once is never given to another memory.
+    """CREATE TABLE memories (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, camera TEXT NOT NULL, episode INTEGER NOT NULL,
+        start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, text TEXT NOT NULL,
+        frame_id TEXT, map_id TEXT, x REAL, y REAL, z REAL, qx REAL, qy REAL, qz REAL, qw REAL,
+        provenance_id INTEGER NOT NULL REFERENCES provenance (id), source_id INTEGER REFERENCES sources (id),
+        created_ns INTEGER NOT NULL,
+        CHECK (end_ns >= start_ns), CHECK (trim(text) <> ''),
+        CHECK ((x + y + z + qx + qy + qz + qw IS NULL) = (frame_id IS NULL))) STRICT""",
+    "CREATE INDEX memories_start ON memories (start_ns)",
+    "CREATE INDEX memories_camera_start ON memories (camera, start_ns)",
+    "CREATE INDEX memories_length ON memories (end_ns - start_ns)",
+    "CREATE INDEX memories_source ON memories (source_id) WHERE source_id IS NOT NULL",
+    """CREATE TABLE thumbnails (
+        memory_id INTEGER PRIMARY KEY REFERENCES memories (id) ON DELETE CASCADE, jpeg BLOB NOT NULL)
+        STRICT""",
+    """CREATE VIRTUAL TABLE memories_fts USING fts5 (
+        text, content = 'memories', content_rowid = 'id', tokenize = 'porter unicode61')""",
+    """CREATE TRIGGER memories_inserted AFTER INSERT ON memories BEGIN
+        INSERT INTO memories_fts (rowid, text) VALUES (new.id, new.text); END""",
+    """CREATE TRIGGER memories_deleted AFTER DELETE ON memories BEGIN
+        INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.id, old.text); END""",
+    """CREATE TRIGGER memories_updated AFTER UPDATE OF text ON memories BEGIN
+        INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.id, old.text);
+        INSERT INTO memories_fts (rowid, text) VALUES (new.id, new.text); END""",
+    """CREATE TABLE tasks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, question TEXT NOT NULL, choices TEXT NOT
+        NULL, source TEXT NOT NULL, asked_ns INTEGER NOT NULL, since_ns INTEGER, until_ns INTEGER,
+        known_answer TEXT, status TEXT NOT NULL, answer TEXT, message TEXT NOT NULL DEFAULT '', confidence
+        REAL NOT NULL DEFAULT 0, watermark INTEGER NOT NULL DEFAULT 0, answered_ns INTEGER,
+        provenance_id INTEGER REFERENCES provenance (id),
+        CHECK (trim(question) <> ''), CHECK ((status = 'answered') = (answer IS NOT NULL))) STRICT""",
+    "CREATE INDEX tasks_asked ON tasks (asked_ns)",
+    "CREATE INDEX tasks_status ON tasks (status, asked_ns)",
+    # No foreign key to memories: that an answer stood on a memory stays known after the memory is forgotten.
+    """CREATE TABLE task_evidence (
+        task_id INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE, rank INTEGER NOT NULL,
+        memory_id INTEGER NOT NULL, score REAL NOT NULL, PRIMARY KEY (task_id, rank)) STRICT, WITHOUT
+        ROWID""",
+    "CREATE INDEX task_evidence_memory ON task_evidence (memory_id)",
+    """CREATE TABLE coverage (
+        id INTEGER PRIMARY KEY, camera TEXT NOT NULL, episode INTEGER NOT NULL, start_ns INTEGER NOT NULL,
+        end_ns INTEGER NOT NULL, reason TEXT NOT NULL, source_id INTEGER REFERENCES sources (id),
+        CHECK (end_ns >= start_ns)) STRICT""",
+    "CREATE INDEX coverage_start ON coverage (start_ns)",
+    "CREATE INDEX coverage_camera_end ON coverage (camera, end_ns)",
+    """CREATE TABLE failures (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, camera TEXT NOT NULL, episode INTEGER NOT NULL,
+        start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, raw TEXT NOT NULL, error TEXT NOT NULL,
+        provenance_id INTEGER NOT NULL REFERENCES provenance (id), source_id INTEGER REFERENCES sources (id),
+        created_ns INTEGER NOT NULL) STRICT""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring an open file (empty, or of an older version) to SCHEMA_VERSION: in one transaction, all or
+    nothing.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        if version == 0:
+            about = (("store_id", str(uuid.uuid4())), ("created_ns", str(time.time_ns())))
+            connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", about)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise

@@ -1,0 +1,255 @@
+"""The store: one SQLite file with all a robot remembers, was asked and did not watch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from taskmem_ros.clips import Pose
+from taskmem_ros.memory import schema
+from taskmem_ros.memory.coverage import CoverageRows
+from taskmem_ros.memory.database import BUSY_SECONDS, Connections, default_database
+from taskmem_ros.memory.rows import clean, provenance_id, span_filter
+from taskmem_ros.memory.sources import SourceRows
+from taskmem_ros.memory.tasks import TaskRows
+from taskmem_ros.memory.types import Hit, Memory, Summary
+from taskmem_ros.memory.words import any_of, content_words
+
+_MEMORY = """SELECT m.*, p.model, p.revision, p.adapter, p.prompt_hash, {thumbnail} AS thumbnail {extra}
+    FROM {tables} memories AS m JOIN provenance AS p ON p.id = m.provenance_id {join}"""
+_POSE = ("frame_id", "map_id", "x", "y", "z", "qx", "qy", "qz", "qw")
+
+
+class Store(TaskRows, CoverageRows, SourceRows):
+    """An open store. Every method may be called from any thread; every method may raise StoreError.
+
+    What a method has written is on the disk when it returns: kill -9 or a power cut cannot take it back.
+    """
+
+    def __init__(self, connections: Connections):
+        self._connections = connections
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path | None = None,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> Store:
+        """Open the file (None: the default one), make it and its folders where there is none and `create`.
+
+        read_only: never writes, makes or upgrades the file; works while an agent writes to it.
+        busy_seconds: how long to wait for another process that holds the file.
+        """
+        chosen = default_database() if path is None else Path(path).expanduser()
+        return cls(Connections(chosen, create=create, read_only=read_only, busy_seconds=busy_seconds))
+
+    @property
+    def path(self) -> Path:
+        return self._connections.path
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def add_memory(
+        self,
+        camera: str,
+        episode: int,
+        start_ns: int,
+        end_ns: int,
+        text: str,
+        *,
+        pose: Pose | None = None,
+        model: str = "",
+        revision: str = "",
+        adapter: str = "",
+        prompt_hash: str = "",
+        thumbnail: bytes = b"",
+        source_id: int | None = None,
+    ) -> Memory:
+        """Write one memory and return it with its id.
+
+        Raises ValueError on an empty text or an impossible span or pose.
+        """
+        text = clean(text).strip()
+        if not text:
+            raise ValueError(
+                f"The memory of {camera!r} from {start_ns} to {end_ns} is empty; record a failure instead."
+            )
+        if end_ns < start_ns:
+            raise ValueError(f"The memory of {camera!r} ends at {end_ns}, before its start at {start_ns}.")
+        now = time.time_ns()
+        row: dict[str, Any] = {
+            "camera": camera,
+            "episode": episode,
+            "start_ns": start_ns,
+            "end_ns": end_ns,
+            "text": text,
+        }
+        row |= _pose_row(pose) | {"source_id": source_id, "created_ns": now}
+        with self._connections.write() as db:
+            row["provenance_id"] = provenance_id(db, model, revision, adapter, prompt_hash)
+            number = db["memories"].insert(row).last_pk
+            if thumbnail:
+                db["thumbnails"].insert({"memory_id": number, "jpeg": bytes(thumbnail)})
+        return Memory(
+            number, camera, episode, start_ns, end_ns, text, pose, model, revision, adapter, prompt_hash,
+            bytes(thumbnail), now,
+        )  # fmt: skip
+
+    def memory(self, number: int) -> Memory | None:
+        """The memory with this id, or None."""
+        with self._connections.read() as db:
+            rows = list(db.query(_select() + " WHERE m.id = ?", [number]))
+        return _memory(rows[0]) if rows else None
+
+    def memories(
+        self,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        camera: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        thumbnails: bool = True,
+    ) -> list[Memory]:
+        """The memories that overlap [since_ns, until_ns), by start.
+
+        thumbnails=False leaves the pictures unread.
+        """
+        where, values = span_filter("m", since_ns, until_ns, camera)
+        order = "DESC" if newest_first else "ASC"
+        sql = f"{_select(thumbnails)} WHERE {where} ORDER BY m.start_ns {order}, m.id {order} LIMIT :limit"
+        with self._connections.read() as db:
+            return [_memory(row) for row in db.query(sql, values | {"limit": -1 if limit is None else limit})]
+
+    def search(
+        self,
+        words: str,
+        limit: int = 8,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        camera: str | None = None,
+        thumbnails: bool = True,
+    ) -> list[Hit]:
+        """The memories with at least one content word of `words` (any text; English stems), best BM25 first.
+
+        Of equally good ones the newest is first. A text without a word finds nothing.
+        """
+        terms = content_words(words)
+        if not terms or limit <= 0:
+            return []
+        where, values = span_filter("m", since_ns, until_ns, camera)
+        # CROSS JOIN fixes the order: first the words, then the rows that have them.
+        found = _select(thumbnails, tables="memories_fts CROSS JOIN", extra=", -bm25(memories_fts) AS score")
+        sql = f"""{found} WHERE memories_fts MATCH :words AND m.id = memories_fts.rowid AND {where}
+            ORDER BY score DESC, m.start_ns DESC LIMIT :limit"""
+        with self._connections.read() as db:
+            rows = list(db.query(sql, values | {"words": any_of(terms), "limit": limit}))
+        return [Hit(_memory(row), row["score"]) for row in rows]
+
+    def having_word(self, word: str, among: Iterable[int]) -> frozenset[int]:
+        """Those of the memories with the ids `among` whose text has this word, in any form of the same
+        stem.
+        """
+        terms, numbers = content_words(word), sorted(set(among))
+        if not terms or not numbers:
+            return frozenset()
+        marks = ",".join(str(int(number)) for number in numbers)
+        sql = f"SELECT rowid AS id FROM memories_fts WHERE memories_fts MATCH ? AND rowid IN ({marks})"
+        with self._connections.read() as db:
+            return frozenset(row["id"] for row in db.query(sql, [any_of(terms)]))
+
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras that have memories, by name."""
+        with self._connections.read() as db:
+            return tuple(
+                row["camera"] for row in db.query("SELECT DISTINCT camera FROM memories ORDER BY camera")
+            )
+
+    def watermark(self) -> int:
+        """The id of the newest memory, 0 where there is none: two answers with one watermark saw the same
+        memories.
+        """
+        with self._connections.read() as db:
+            return _value(db, "SELECT coalesce(max(id), 0) FROM memories")
+
+    def summary(self) -> Summary:
+        with self._connections.read() as db:
+            counts = {t: db[t].count for t in ("memories", "tasks", "failures", "coverage")}
+            queued = _value(db, "SELECT count(*) FROM tasks WHERE status = 'queued'")
+            first = _value(db, "SELECT min(start_ns) FROM memories")
+            last = _value(db, "SELECT max(end_ns) FROM memories")
+        files = [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal")]
+        size = sum(file.stat().st_size for file in files if file.exists())
+        return Summary(
+            counts["memories"], counts["tasks"], queued, counts["failures"], counts["coverage"],
+            first, last, schema.SCHEMA_VERSION, size,
+        )  # fmt: skip
+
+    def check(self) -> list[str]:
+        """What is wrong with the file, one sentence each; [] where it is whole. Reads all of it."""
+        with self._connections.read() as db:
+            found = [row["integrity_check"] for row in db.query("PRAGMA integrity_check")]
+            problems = [f"{self.path} is damaged: {text}." for text in found if text != "ok"]
+            for row in db.query("PRAGMA foreign_key_check"):
+                problems.append(
+                    f"Row {row['rowid']} of {row['table']} names a row of {row['parent']} that is gone."
+                )
+            indexed = _value(db, "SELECT count(*) FROM memories_fts_docsize")
+            written = db["memories"].count
+        if indexed != written:
+            problems.append(f"The word index has {indexed} memories and the store has {written}.")
+        return problems
+
+
+def _select(thumbnails: bool = True, tables: str = "", extra: str = "") -> str:
+    join = "LEFT JOIN thumbnails AS t ON t.memory_id = m.id" if thumbnails else ""
+    return _MEMORY.format(thumbnail="t.jpeg" if thumbnails else "NULL", extra=extra, tables=tables, join=join)
+
+
+def _value(db: Database, sql: str, values: Sequence[Any] = ()) -> Any:
+    return db.execute(sql, list(values)).fetchone()[0]
+
+
+def _pose_row(pose: Pose | None) -> dict[str, Any]:
+    if pose is None:
+        return {}
+    row = {name: getattr(pose, name) for name in _POSE}
+    if not all(math.isfinite(row[name]) for name in _POSE[2:]):
+        raise ValueError(f"The pose {pose} has a number that is not finite; an unknown pose is None.")
+    return row | {name: float(row[name]) for name in _POSE[2:]}
+
+
+def _memory(row: dict[str, Any]) -> Memory:
+    pose = None if row["frame_id"] is None else Pose(**{name: row[name] for name in _POSE})
+    names = (
+        "id",
+        "camera",
+        "episode",
+        "start_ns",
+        "end_ns",
+        "text",
+        "model",
+        "revision",
+        "adapter",
+        "prompt_hash",
+    )
+    return Memory(
+        **{name: row[name] for name in names},
+        pose=pose,
+        thumbnail=row["thumbnail"] or b"",
+        created_ns=row["created_ns"],
+    )

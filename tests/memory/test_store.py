@@ -1,0 +1,175 @@
+"""Memories, tasks, coverage, failures and sources go in and come out as they were."""
+
+import dataclasses
+
+import pytest
+
+from taskmem_ros.clips import Gap, Pose
+from taskmem_ros.memory import Store, StoreError
+
+S = 1_000_000_000
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "memory.db") as opened:
+        yield opened
+
+
+def remember(store, text, second, camera="hall", seconds=10, **more):
+    return store.add_memory(camera, 0, second * S, (second + seconds) * S, text, **more)
+
+
+def test_a_memory_comes_back_as_it_was_written(store):
+    pose = Pose("map", 1.5, -2.0, 0.0, 0.0, 0.0, 0.6, 0.8, map_id="home")
+    written = remember(
+        store,
+        "Anna put the mug down.",
+        10,
+        pose=pose,
+        model="demo",
+        revision="r1",
+        adapter="a1",
+        prompt_hash="p1",
+        thumbnail=b"\xff\xd8picture",
+    )
+    assert store.memory(written.id) == written
+    assert store.memory(written.id + 1) is None
+    assert store.memories(thumbnails=False) == [dataclasses.replace(written, thumbnail=b"")]
+
+
+def test_an_unknown_pose_stays_unknown(store):
+    assert store.memory(remember(store, "A door.", 0).id).pose is None
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x00"])
+def test_nothing_is_stored_as_an_empty_memory(store, text):
+    with pytest.raises(ValueError, match="is empty"):
+        remember(store, text, 0)
+    assert store.memories() == []
+
+
+def test_impossible_values_are_refused_with_a_sentence(store):
+    with pytest.raises(ValueError, match="before its start"):
+        store.add_memory("hall", 0, 20, 10, "A door.")
+    with pytest.raises(ValueError, match="not finite"):
+        remember(store, "A door.", 0, pose=Pose("map", float("nan"), 0, 0, 0, 0, 0, 1))
+    assert store.memories() == []
+
+
+def test_text_that_utf8_cannot_hold_is_stored_readably(store):
+    assert store.memory(remember(store, "a\ud800b\x00c \U0001f600", 0).id).text == "a?b c \U0001f600"
+
+
+def test_a_time_span_gives_what_overlaps_it(store):
+    for second in (0, 10, 20, 30):
+        remember(store, f"clip {second}", second)
+    remember(store, "a long one", 0, seconds=25)
+    remember(store, "an instant", 20, seconds=0)
+
+    def texts(since, until):
+        return {m.text for m in store.memories(since and since * S, until and until * S)}
+
+    assert texts(10, 20) == {"clip 10", "a long one"}
+    assert texts(20, 21) == {"clip 20", "a long one", "an instant"}
+    assert texts(30, None) == {"clip 30"}
+    assert texts(None, 10) == {"clip 0", "a long one"}
+    assert texts(100, 200) == set()
+
+
+def test_camera_limit_and_order(store):
+    for second in range(0, 50, 10):
+        remember(store, f"clip {second}", second, camera="hall" if second % 20 else "kitchen")
+    assert [m.text for m in store.memories(camera="hall")] == ["clip 10", "clip 30"]
+    assert [m.text for m in store.memories(limit=2, newest_first=True)] == ["clip 40", "clip 30"]
+    assert store.cameras() == ("hall", "kitchen")
+    assert store.watermark() == 5
+
+
+def test_a_task_is_a_row_from_asking_to_answer(store):
+    memories = [remember(store, f"clip {i}", i * 10) for i in range(3)]
+    asked = store.add_task(
+        "Where is the mug?", choices=("kitchen", "hall"), source="test", since_ns=5, until_ns=9
+    )
+    assert (asked.status, asked.answer, asked.answered_ns) == ("queued", None, None)
+    assert store.tasks(status="queued") == [asked]
+    done = store.finish_task(
+        asked.id,
+        "answered",
+        answer="hall",
+        confidence=0.5,
+        evidence=[(memories[2].id, 1.0), (memories[0].id, 0.2)],
+        watermark=3,
+        model="demo",
+    )
+    assert done == store.task(asked.id)
+    assert (done.status, done.answer, done.evidence, done.watermark) == ("answered", "hall", (3, 1), 3)
+    assert done.answered_ns >= asked.asked_ns
+    assert store.tasks(status="queued") == []
+
+
+def test_tasks_are_refused_with_a_sentence(store):
+    with pytest.raises(ValueError, match="question is empty"):
+        store.add_task("  ")
+    with pytest.raises(ValueError, match="choices"):
+        store.add_task("Where?", choices=["a", " "])
+    with pytest.raises(ValueError, match="kind"):
+        store.add_task("Where?", kind="riddle")
+    asked = store.add_task("Where?")
+    with pytest.raises(ValueError, match="answered"):
+        store.finish_task(asked.id, "answered", answer="")
+    with pytest.raises(ValueError, match="answered"):
+        store.finish_task(asked.id, "timed_out", answer="the hall")
+    with pytest.raises(StoreError, match="no task 99"):
+        store.finish_task(99, "timed_out")
+    assert store.tasks() == [asked]
+
+
+def test_gaps_that_touch_become_one(store):
+    for start, end in ((0, 10), (10, 20), (40, 50), (30, 40)):
+        store.add_gap(Gap("hall", 0, start * S, end * S, "dropped"))
+    store.add_gap(Gap("hall", 0, 20 * S, 30 * S, "no_frames"))
+    store.add_gap(Gap("attic", 0, 20 * S, 30 * S, "dropped"))
+    assert store.coverage(camera="hall") == [
+        Gap("hall", 0, 0, 20 * S, "dropped"),
+        Gap("hall", 0, 20 * S, 30 * S, "no_frames"),
+        Gap("hall", 0, 30 * S, 50 * S, "dropped"),
+    ]
+    joined = store.add_gap(Gap("hall", 0, 15 * S, 35 * S, "dropped"))
+    assert joined == Gap("hall", 0, 0, 50 * S, "dropped")
+    assert len(store.coverage(45 * S, 60 * S)) == 1
+
+
+def test_a_failed_clip_keeps_what_the_policy_wrote(store):
+    written = store.add_failure("hall", 1, 0, 10 * S, raw="", error="the reply is empty", model="demo")
+    assert store.failures() == [written]
+
+
+def test_a_source_is_read_once_and_can_be_taken_out(store):
+    remember(store, "seen live: the umbrella", 0)
+    source = store.add_source("walk.mcap", "abc", "hall")
+    with pytest.raises(StoreError):
+        store.add_source("walk.mcap", "abc", "hall")
+    remember(store, "from the bag: the umbrella", 10, source_id=source.id, thumbnail=b"x")
+    store.add_gap(Gap("hall", 0, 20, 30, "failed"), source_id=source.id)
+    store.finish_source(source.id)
+    assert store.source("abc", "hall").finished_ns is not None
+    assert store.forget_source(source.id) == 1
+    assert store.source("abc", "hall") is None
+    assert [hit.memory.text for hit in store.search("umbrella")] == ["seen live: the umbrella"]
+    assert store.coverage() == []
+    assert store.check() == []
+    assert remember(store, "new", 40).id == 3, "the id of a deleted memory is not given again"
+
+
+def test_everything_is_there_after_opening_again(tmp_path):
+    path = tmp_path / "new" / "folders" / "memory.db"
+    with Store.open(path) as store:
+        remember(store, "clip", 0)
+        store.add_task("Where?")
+        before = store.summary()
+    with Store.open(path) as store:
+        after = store.summary()
+        assert dataclasses.replace(after, bytes=before.bytes) == before
+        assert (after.memories, after.tasks, after.queued_tasks, after.schema_version) == (1, 1, 1, 1)
+        assert store.check() == []
