@@ -1,0 +1,118 @@
+"""What a bring-up consists of: its arguments, and the nodes they ask for. `ros2 launch` and `taskmem up` share it."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .parameters import AGENT
+
+_AGENT_DEFAULTS = {spec.name: spec for spec in AGENT}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a bring-up; values are text, as on a command line."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+def _of_agent(name: str) -> Argument:
+    spec = _AGENT_DEFAULTS[name]
+    default = ",".join(spec.default) if isinstance(spec.default, tuple) else str(spec.default)
+    return Argument(name, default, spec.description, spec.choices)
+
+
+_BOOL = ("true", "false")
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+
+ARGUMENTS: tuple[Argument, ...] = (
+    Argument("namespace", "", "Namespace of every node and name, as in robot1."),
+    Argument("params_file", "", "YAML file of ROS parameters; what is given here as an argument wins over it."),
+    Argument("use_sim_time", "false", "Take time from /clock.", _BOOL),
+    Argument("autostart", "true", "The agent configures and activates itself; false: a lifecycle manager does.", _BOOL),
+    Argument("log_level", "info", "Least level that is logged.", LOG_LEVELS),
+    Argument("use_respawn", "false", "Start a node again when it dies.", _BOOL),
+    _of_agent("model"), _of_agent("quantization"), _of_agent("device"), _of_agent("database"),
+    Argument("cameras", "camera", "Names of the cameras, separated by commas; camera C is read from C/image_raw."),
+    _of_agent("image_topic"), _of_agent("image_transport"),
+    Argument("demo", "false", "Also start the demo home's camera.", _BOOL),
+    Argument("video", "", "Also publish this film file, or the device of this index, as a camera."),
+)
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One node to start: `executable` is in lib/taskmem; parameters are typed values; all end when a required one does."""
+
+    executable: str
+    name: str
+    namespace: str
+    params_file: str
+    log_level: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    required: bool = True
+
+    def ros_arguments(self) -> list[str]:
+        """What stands after the executable on a command line."""
+        words = ["--ros-args", "-r", f"__node:={self.name}", "--log-level", self.log_level]
+        if self.namespace:
+            words += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+        if self.params_file:
+            words += ["--params-file", self.params_file]
+        for name, value in self.parameters.items():
+            words += ["-p", f"{name}:={_yaml(value)}"]
+        return words
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        # In double quotes a device index, a hash or "none" stays a string.
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_yaml(item) for item in value) + "]"
+    return repr(value)
+
+
+def complete(given: Mapping[str, str]) -> dict[str, str]:
+    """`given` with the defaults filled in. Raises ValueError, in a sentence, for a wrong name or value."""
+    known = {argument.name: argument for argument in ARGUMENTS}
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"there is no argument {name!r}; there are: {', '.join(known)}.")
+        if known[name].choices and value not in known[name].choices:
+            raise ValueError(f"{name} is {value!r}; allowed are {', '.join(known[name].choices)}.")
+    values = {name: given.get(name, argument.default) for name, argument in known.items()}
+    if values["demo"] == "true" and values["video"]:
+        raise ValueError(f"demo is true and video is {values['video']!r}; only one of them can be the camera.")
+    return values
+
+
+def plan(given: Mapping[str, str]) -> list[NodePlan]:
+    """The nodes to start for these arguments, the agent first.
+
+    An argument that is not in `given` is left to params_file where there is one, and to the node's own default.
+    """
+    values = complete(given)
+    common = dict(namespace=values["namespace"], params_file=values["params_file"], log_level=values["log_level"])
+    wanted = [name for name in ("model", "quantization", "device", "database", "image_topic", "image_transport")
+              if name in given]
+    parameters: dict[str, Any] = {name: values[name] for name in wanted}
+    if "cameras" in given:
+        parameters["cameras"] = [camera.strip() for camera in values["cameras"].split(",") if camera.strip()]
+    parameters["use_sim_time"] = values["use_sim_time"] == "true"
+    parameters["autostart"] = values["autostart"] == "true"
+    plans = [NodePlan("taskmem_agent", "taskmem_agent", parameters=parameters, **common)]
+    camera = {"camera": values["cameras"].split(",")[0].strip()}
+    if values["demo"] == "true":
+        plans.append(NodePlan("home_camera", "home_camera", parameters=camera, **common))
+    if values["video"]:
+        # When the film has ended, questions about it may still come.
+        plans.append(NodePlan("video_camera", "video_camera", parameters={**camera, "video": values["video"]},
+                              required=False, **common))
+    return plans

@@ -1,0 +1,163 @@
+"""ask_memory, search_memory, submit_task: requests go to the pool, the executor sends the replies."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from taskmem import srv
+
+from taskmem_ros.memory import Hit, Store, Task
+from taskmem_ros.recall import Answer, Evidence, Recall
+
+from .conversions import KIND_NAMES, TASK_STATUS, evidence_message, nanoseconds
+from .mailbox import Mailbox
+
+log = logging.getLogger(__name__)
+
+ASK_SOURCE, SUBMIT_SOURCE = "ask_memory", "submit_task"
+SEARCH_LIMIT = 10
+
+
+class Services:
+    """The three services, from `open` to `close`. A reply that is under way at `close` is still sent."""
+
+    def __init__(self, node: Any, mailbox: Mailbox, store: Store, recall: Recall, ask_timeout_s: float,
+                 published_task: Callable[[Task], None]) -> None:
+        self.ask_timeout_s = ask_timeout_s
+        self.last_error = ""
+        self._node, self._mailbox, self._store, self._recall = node, mailbox, store, recall
+        self._published = published_task
+        self._servers: list[Any] = []
+        self._pending = 0
+        self._closing = False
+        # Read before anything new can be asked: what is queued now was left by an agent that is gone.
+        self._left = store.tasks(status="queued", kind="question")
+
+    def open(self) -> None:
+        """Serve; questions that were submitted and not answered when an agent last ended are taken up again."""
+        self._closing = False
+        if not self._servers:
+            group = ReentrantCallbackGroup()  # several questions may wait at once
+            self._servers = [
+                self._node.create_service(kind, name, self._serving(work), callback_group=group)
+                for kind, name, work in ((srv.AskMemory, "ask_memory", self._ask),
+                                         (srv.SearchMemory, "search_memory", self._search),
+                                         (srv.SubmitTask, "submit_task", self._submit))]
+        left, self._left = self._left, []
+        self._mailbox.start(self._take_up, left)
+
+    def close(self) -> None:
+        """Serve no more. New requests are not seen; replies under way are sent before the servers go."""
+        self._closing = True
+        self._destroy()
+
+    def _serving(self, work: Callable[[Any, Any], None]) -> Callable[[Any, Any], Any]:
+        async def serve(request: Any, response: Any) -> Any:
+            self._pending += 1
+            try:
+                await self._mailbox.background(work, request, response)
+            except Exception as error:  # the client must get a reply, and the executor must spin on
+                self.last_error = f"{work.__name__.strip('_')} failed: {error}"
+                log.exception("a request failed")
+                if hasattr(response, "status"):
+                    response.status = response.STATUS_FAILED
+                response.message = f"{type(error).__name__}: {error}"
+            finally:
+                self._pending -= 1
+                self._mailbox.post(self._destroy)  # runs after the executor has sent this reply
+            return response
+        return serve
+
+    def _destroy(self) -> None:
+        if self._closing and not self._pending:
+            for server in self._servers:
+                self._node.destroy_service(server)
+            self._servers = []
+
+    def _ask(self, request: Any, response: Any) -> None:
+        timeout_s = nanoseconds(request.timeout) / 1e9 or self.ask_timeout_s
+        try:
+            task = self._store.add_task(
+                request.question, choices=list(request.choices), source=ASK_SOURCE, asked_ns=self._now(),
+                since_ns=nanoseconds(request.since) or None, until_ns=nanoseconds(request.until) or None)
+        except ValueError as error:
+            response.status, response.message = response.STATUS_FAILED, str(error)
+            return
+        response.question_id = task.id
+        self._published(task)
+        try:
+            answer = self._answer(task, timeout_s)
+        except Exception as error:
+            response.status, response.message = response.STATUS_FAILED, str(error)
+            return
+        response.status, response.answer = TASK_STATUS[answer.status], answer.text or ""
+        response.confidence, response.watermark = float(answer.confidence), answer.watermark
+        response.evidence = [evidence_message(evidence) for evidence in answer.evidence]
+        response.message = _message(answer)
+
+    def _answer(self, task: Task, timeout_s: float) -> Answer:
+        """Answer a queued task and finish its row, whatever comes."""
+        try:
+            answer = self._recall.ask(task.question, choices=task.choices, since_ns=task.since_ns,
+                                      until_ns=task.until_ns, timeout_s=timeout_s)
+            self._published(self._store.finish_task(
+                task.id, answer.status, answer=answer.text or None, message=_message(answer),
+                confidence=answer.confidence, watermark=answer.watermark, answered_ns=self._now(),
+                evidence=[(evidence.memory.id, evidence.score) for evidence in answer.evidence]))
+            return answer
+        except Exception as error:
+            self.last_error = f"question {task.id} was not answered: {error}"
+            log.error("question %d (%s) was not answered", task.id, task.question, exc_info=error)
+            self._published(self._store.finish_task(task.id, "failed", message=str(error), answered_ns=self._now()))
+            raise
+
+    def _search(self, request: Any, response: Any) -> None:
+        span = dict(since_ns=nanoseconds(request.since) or None, until_ns=nanoseconds(request.until) or None,
+                    camera=request.camera or None, limit=request.limit or SEARCH_LIMIT)
+        response.watermark = self._store.watermark()
+        if request.query.strip():
+            hits = self._store.search(request.query, **span)
+        else:
+            hits = [Hit(memory, 0.0) for memory in self._store.memories(newest_first=True, **span)]
+        response.hits = [evidence_message(Evidence(hit.memory, hit.score)) for hit in hits]
+        response.success = True
+
+    def _submit(self, request: Any, response: Any) -> None:
+        kind = KIND_NAMES.get(request.kind)
+        if kind is None:
+            response.message = f"kind is {request.kind}; allowed are KIND_QUESTION (0) and KIND_TASK (1)."
+            return
+        try:
+            task = self._store.add_task(
+                request.question, kind=kind, choices=list(request.choices), source=request.source or SUBMIT_SOURCE,
+                asked_ns=self._now(), known_answer=request.answer or None)
+        except ValueError as error:
+            response.message = str(error)
+            return
+        response.task_id, response.success = task.id, True
+        self._published(task)
+        if kind == "question":
+            self._mailbox.start(self._answer_later, task)
+
+    def _answer_later(self, task: Task) -> None:
+        try:
+            self._answer(task, self.ask_timeout_s)
+        except Exception:  # logged, and in the task's row
+            return
+
+    def _take_up(self, left: list[Task]) -> None:
+        for task in left:
+            if task.source == ASK_SOURCE:  # whoever asked is gone
+                self._published(self._store.finish_task(
+                    task.id, "failed", message="the agent ended before it could answer", answered_ns=self._now()))
+            else:
+                self._answer_later(task)
+
+    def _now(self) -> int:
+        return self._node.get_clock().now().nanoseconds
+
+
+def _message(answer: Answer) -> str:
+    return getattr(answer, "message", "")

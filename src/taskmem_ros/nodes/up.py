@@ -1,0 +1,167 @@
+"""`taskmem up`: the nodes of a bring-up as child processes, for where ros2 launch is not installed."""
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import IO
+
+from .bringup import ARGUMENTS, NodePlan, plan
+
+MODULES = {"taskmem_agent": "taskmem_ros.nodes.agent", "home_camera": "taskmem_ros.nodes.home_camera",
+           "video_camera": "taskmem_ros.nodes.video_camera"}
+RESPAWN_DELAY_S = 2.0
+GRACE_S = 20.0  # until a child that was asked to end is killed
+
+
+class Child:
+    """One node's process; its output comes out line by line behind its name."""
+
+    def __init__(self, node: NodePlan, out: IO[str] = sys.stdout) -> None:
+        self.node, self._out = node, out
+        self.restart_at = 0.0
+        self.start()
+
+    def start(self) -> None:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_LOGGING_USE_STDOUT": "1"}
+        # Its own session: a Ctrl-C in the terminal reaches only the supervisor, which passes it on once.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", MODULES[self.node.executable], *self.node.ros_arguments()],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True, errors="replace",
+            start_new_session=True)
+        self._say(f"process started with pid [{self.process.pid}]")
+        self.reader = threading.Thread(target=self._copy, args=(self.process.stdout,), daemon=True)
+        self.reader.start()
+
+    def stop(self, sign: int = signal.SIGINT) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+
+    def ended(self) -> int | None:
+        """The exit code (negative: the signal that killed it), or None while it runs."""
+        return self.process.poll()
+
+    def _copy(self, stream: IO[str]) -> None:
+        for line in stream:
+            self._say(line.rstrip("\n"))
+
+    def _say(self, line: str) -> None:
+        self._out.write(f"[{self.node.name}] {line}\n")
+        self._out.flush()
+
+
+class Supervisor:
+    """Runs children until one that is required ends, or a signal comes."""
+
+    def __init__(self, nodes: Sequence[NodePlan], respawn: bool = False) -> None:
+        self._nodes, self._respawn = nodes, respawn
+        self._signal: int | None = None
+
+    def run(self) -> int:
+        """Returns 0 after a signal when all ended well, else the exit code of the first child that failed."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        children = [Child(node) for node in self._nodes]
+        code = 0
+        try:
+            while self._signal is None and children:
+                time.sleep(0.1)
+                code, children = self._look(children)
+                if code is not None:
+                    break
+        finally:
+            failed = self._end(children)
+        return code or failed
+
+    def _look(self, children: list[Child]) -> tuple[int | None, list[Child]]:
+        """What has ended: respawn it, go on without it, or give the exit code that ends all."""
+        left = []
+        for child in children:
+            code = child.ended()
+            if code is None:
+                left.append(child)
+                continue
+            if not child.restart_at:
+                child.reader.join(timeout=2.0)
+                print(f"[{child.node.name}] process has ended with exit code {code}", flush=True)
+                if not self._respawn or (code == 0 and not child.node.required):
+                    if child.node.required:
+                        return _shell_code(code), [c for c in children if c.ended() is None]
+                    continue
+                child.restart_at = time.monotonic() + RESPAWN_DELAY_S
+            if time.monotonic() >= child.restart_at:
+                child.restart_at = 0.0
+                child.start()
+            left.append(child)
+        return None, left
+
+    def _end(self, children: Sequence[Child]) -> int:
+        children = [child for child in children if child.ended() is None]
+        for child in children:
+            child.stop(self._signal or signal.SIGINT)
+        deadline = time.monotonic() + GRACE_S
+        code = 0
+        for child in children:
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                print(f"[{child.node.name}] did not end within {GRACE_S:g} s; it is killed", flush=True)
+                child.stop(signal.SIGKILL)
+                child.process.wait()
+            child.reader.join(timeout=2.0)
+            code = code or _shell_code(child.process.returncode)
+        return code
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._signal = number
+
+
+def _shell_code(code: int) -> int:
+    return 128 - code if code < 0 else code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments as `ros2 launch` takes them (name:=value), or as --name value."""
+    parser = argparse.ArgumentParser(
+        prog="taskmem up", description="Start the agent, and a camera where asked for, as ros2 launch would.",
+        epilog="Each argument may also be written as in ros2 launch: demo:=true.")
+    for argument in ARGUMENTS:
+        parser.add_argument("--" + argument.name.replace("_", "-"), "--" + argument.name, dest=argument.name,
+                            choices=argument.choices or None, metavar=None if argument.choices else "VALUE",
+                            help=f"{argument.description} (default: {argument.default or 'none'})",
+                            default=argparse.SUPPRESS)
+    return parser
+
+
+def arguments(words: Sequence[str]) -> dict[str, str]:
+    """The arguments of a command line in both spellings; argparse ends the program on a wrong one."""
+    options = []
+    for word in words:
+        name, separator, value = word.partition(":=")
+        options.append(f"--{name}={value}" if separator and not word.startswith("-") else word)
+    return vars(parser().parse_args(options))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    try:
+        given = arguments(sys.argv[1:] if argv is None else argv)
+        nodes = plan(given)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        import rclpy  # noqa: F401  (each child would fail with the same, less clearly)
+    except ImportError as error:
+        print(f"error: ROS 2 is not available to {sys.executable} ({error}); source a ROS 2, or run make setup.",
+              file=sys.stderr)
+        return 2
+    return Supervisor(nodes, respawn=given.get("use_respawn") == "true").run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
