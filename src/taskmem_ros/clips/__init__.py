@@ -1,5 +1,6 @@
 """clips: frames -> clips and gaps. No ROS, no torch."""
 from .clipper import Clipper, FrameSource, clips_from
+from .images import ImageError, compressed_to_rgb, header_stamp_ns, message_to_rgb, to_rgb
 from .queue import DROP_POLICIES, ClipQueue
 from .settings import ClipSettings
 from .types import DROPPED, FAILED, GAP_REASONS, INACTIVE, NO_FRAMES, NS, Clip, Frame, Gap, Pose
@@ -20,7 +21,12 @@ __all__ = [
     "Frame",
     "FrameSource",
     "Gap",
+    "ImageError",
     "Pose",
     "Window",
     "clips_from",
+    "compressed_to_rgb",
+    "header_stamp_ns",
+    "message_to_rgb",
+    "to_rgb",
 ]
