@@ -115,7 +115,7 @@ def test_bayer_patterns_name_their_upper_left_pixels():
 
 
 @pytest.mark.parametrize("encoding,code", [("nv12", cv2.COLOR_YUV2RGB_NV12), ("nv21", cv2.COLOR_YUV2RGB_NV21)])
-@pytest.mark.parametrize("pad", [0, 8])
+@pytest.mark.parametrize("pad", [0, 16])
 def test_nv12_and_nv21(encoding, code, pad):
     planes = random_pixels("u1", 1, H * 3 // 2)
     expected = cv2.cvtColor(planes, code)
