@@ -191,7 +191,7 @@ class Store(TaskRows, CoverageRows, SourceRows):
             counts = {t: db[t].count for t in ("memories", "tasks", "failures", "coverage")}
             queued = _value(db, "SELECT count(*) FROM tasks WHERE status = 'queued'")
             first = _value(db, "SELECT min(start_ns) FROM memories")
-            last = _value(db, "SELECT max(end_ns) FROM memories")
+            last = _value(db, "SELECT (SELECT end_ns FROM memories ORDER BY start_ns DESC LIMIT 1)")
         files = [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal")]
         size = sum(file.stat().st_size for file in files if file.exists())
         return Summary(

@@ -1,0 +1,27 @@
+"""Answers from memory alone, with their evidence, or an exact reason why there is none. No ROS, no torch."""
+
+from taskmem_ros.recall.choices import match_choice
+from taskmem_ros.recall.find import find
+from taskmem_ros.recall.prompt import Reading, parse_reading, reading_prompt, reading_reply
+from taskmem_ros.recall.recall import MAX_NEW_TOKENS, MEMORIES_READ, Recall
+from taskmem_ros.recall.tasks import answer_task
+from taskmem_ros.recall.types import Answer, Completion, Evidence, Reader
+from taskmem_ros.recall.watching import unwatched
+
+__all__ = [
+    "MAX_NEW_TOKENS",
+    "MEMORIES_READ",
+    "Answer",
+    "Completion",
+    "Evidence",
+    "Reader",
+    "Reading",
+    "Recall",
+    "answer_task",
+    "find",
+    "match_choice",
+    "parse_reading",
+    "reading_prompt",
+    "reading_reply",
+    "unwatched",
+]

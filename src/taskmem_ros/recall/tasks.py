@@ -1,0 +1,44 @@
+"""A question that is kept: its row in the store before it is answered, and its answer in the row after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from taskmem_ros.memory import Store, Task
+from taskmem_ros.recall.recall import Recall
+from taskmem_ros.recall.types import Answer
+
+
+def answer_task(
+    store: Store,
+    recall: Recall,
+    task: Task,
+    *,
+    timeout_s: float | None = None,
+    now_ns: Callable[[], int] = time.time_ns,
+    **provenance: str,
+) -> tuple[Answer, Task]:
+    """Answer a queued task and finish its row, whatever comes.
+
+    now_ns: the clock of answered_ns. provenance: model, revision, adapter and prompt_hash of the reader.
+    Raises what Recall.ask raises; the row then has the status "failed" and says why.
+    """
+    try:
+        answer = recall.ask(task.question, task.choices, task.since_ns, task.until_ns, timeout_s)
+    except BaseException as error:
+        why = f"{type(error).__name__}: {error}"
+        store.finish_task(task.id, "failed", message=why, answered_ns=now_ns(), **provenance)
+        raise
+    done = store.finish_task(
+        task.id,
+        answer.status,
+        answer=answer.text or None,
+        message=answer.message,
+        confidence=answer.confidence,
+        evidence=[(evidence.memory.id, evidence.score) for evidence in answer.evidence],
+        watermark=answer.watermark,
+        answered_ns=now_ns(),
+        **provenance,
+    )
+    return answer, done

@@ -1,0 +1,57 @@
+"""What recall hands out, and what it needs of a reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from taskmem_ros.memory import Memory
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A memory that an answer stands on. score: 0..1, the share of the question's words that it has."""
+
+    memory: Memory
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question.
+
+    status: one of taskmem_ros.memory.OUTCOMES: "answered"; "not_in_memory" (the memories do not say it);
+    "not_watching" (no memory is of the time asked about, because nobody watched then); "timed_out"; "failed"
+    (the reader wrote no reply that can be read, twice).
+    text: the answer, "" unless answered. message: why there is no answer, in a sentence, "" where there is
+    one.
+    evidence: the memories that say it, newest first; where timed out, those that were found to read.
+    confidence: the reader's in what it wrote, 0..1; 0 where it wrote nothing. watermark: newest memory id
+    then.
+    """
+
+    status: str
+    text: str = ""
+    message: str = ""
+    confidence: float = 0.0
+    evidence: tuple[Evidence, ...] = ()
+    watermark: int = 0
+
+
+class Completion(Protocol):
+    """A reader's reply. confidence: 0..1. finished: False where the deadline cut it off."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def ended(self) -> str: ...
+
+
+class Reader(Protocol):
+    """Completes a prompt: MemoryPolicy.complete or Engine.complete. deadline: in time.monotonic() seconds."""
+
+    def __call__(self, prompt: str, *, max_new_tokens: int, deadline: float | None) -> Completion: ...

@@ -1,0 +1,61 @@
+"""Was anybody watching at the time that a question asks about?"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from taskmem_ros.clips import Gap
+from taskmem_ros.memory import Store
+
+REASONS = {
+    "no_frames": "the camera gave no pictures",
+    "dropped": "the model was slower than the camera",
+    "failed": "no memory could be written",
+    "inactive": "the agent was not active",
+}
+
+
+def unwatched(
+    store: Store,
+    since_ns: int | None,
+    until_ns: int | None,
+    camera: str | None = None,
+    timezone: dt.tzinfo | None = None,
+) -> str | None:
+    """A sentence where no memory is of the time span because nobody watched; None where that cannot be said.
+
+    Every clip that is watched leaves a memory, and every one that fails a gap. So a span without any memory
+    was not watched, once the record has got past it: it is all in gaps, or it ends before the newest memory
+    or gap does (the agent was not there at all). A span that reaches beyond the record may still be in the
+    making: None.
+    """
+    if since_ns is None and until_ns is None:
+        return None
+    if store.memories(since_ns, until_ns, camera, limit=1, thumbnails=False):
+        return None
+    gaps = store.coverage(since_ns, until_ns, camera)
+    record_end = store.record_end_ns(camera)
+    past = until_ns is not None and record_end is not None and until_ns <= record_end
+    if not past and not _covered(since_ns, until_ns, gaps):
+        return None
+    why = "; ".join(describe(gap, timezone) for gap in gaps) or "no agent was running then"
+    return f"Nobody was watching at the time asked about: {why}."
+
+
+def describe(gap: Gap, timezone: dt.tzinfo | None = None) -> str:
+    """A gap in words: "from 10:02:00 to 10:04:00 the model was slower than the camera (dropped)"."""
+    start, end = (
+        dt.datetime.fromtimestamp(ns // 10**9, dt.timezone.utc) for ns in (gap.start_ns, gap.end_ns)
+    )
+    span = f"from {start.astimezone(timezone):%H:%M:%S} to {end.astimezone(timezone):%H:%M:%S}"
+    return f"{span} {REASONS.get(gap.reason, 'nobody watched')} ({gap.reason})"
+
+
+def _covered(since_ns: int | None, until_ns: int | None, gaps: list[Gap]) -> bool:
+    if since_ns is None or until_ns is None:
+        return False
+    reached = since_ns
+    for gap in sorted(gaps, key=lambda gap: gap.start_ns):
+        if gap.start_ns <= reached:
+            reached = max(reached, gap.end_ns)
+    return reached >= until_ns
