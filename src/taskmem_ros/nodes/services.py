@@ -9,7 +9,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from taskmem import srv
 
 from taskmem_ros.memory import Hit, Store, Task
-from taskmem_ros.recall import Answer, Evidence, Recall
+from taskmem_ros.recall import Answer, Evidence, Recall, answer_task
 
 from .conversions import KIND_NAMES, TASK_STATUS, evidence_message, nanoseconds
 from .mailbox import Mailbox
@@ -21,14 +21,18 @@ SEARCH_LIMIT = 10
 
 
 class Services:
-    """The three services, from `open` to `close`. A reply that is under way at `close` is still sent."""
+    """The three services, from `open` to `close`. A reply that is under way at `close` is still sent.
+
+    provenance() gives model, revision, adapter and prompt_hash of the reader; published_task is called after each
+    commit of a task's row.
+    """
 
     def __init__(self, node: Any, mailbox: Mailbox, store: Store, recall: Recall, ask_timeout_s: float,
-                 published_task: Callable[[Task], None]) -> None:
+                 provenance: Callable[[], dict[str, str]], published_task: Callable[[Task], None]) -> None:
         self.ask_timeout_s = ask_timeout_s
         self.last_error = ""
         self._node, self._mailbox, self._store, self._recall = node, mailbox, store, recall
-        self._published = published_task
+        self._provenance, self._published = provenance, published_task
         self._servers: list[Any] = []
         self._pending = 0
         self._closing = False
@@ -95,23 +99,20 @@ class Services:
         response.status, response.answer = TASK_STATUS[answer.status], answer.text or ""
         response.confidence, response.watermark = float(answer.confidence), answer.watermark
         response.evidence = [evidence_message(evidence) for evidence in answer.evidence]
-        response.message = _message(answer)
+        response.message = answer.message
 
     def _answer(self, task: Task, timeout_s: float) -> Answer:
         """Answer a queued task and finish its row, whatever comes."""
         try:
-            answer = self._recall.ask(task.question, choices=task.choices, since_ns=task.since_ns,
-                                      until_ns=task.until_ns, timeout_s=timeout_s)
-            self._published(self._store.finish_task(
-                task.id, answer.status, answer=answer.text or None, message=_message(answer),
-                confidence=answer.confidence, watermark=answer.watermark, answered_ns=self._now(),
-                evidence=[(evidence.memory.id, evidence.score) for evidence in answer.evidence]))
-            return answer
+            answer, done = answer_task(self._store, self._recall, task, timeout_s=timeout_s, now_ns=self._now,
+                                       **self._provenance())
         except Exception as error:
             self.last_error = f"question {task.id} was not answered: {error}"
             log.error("question %d (%s) was not answered", task.id, task.question, exc_info=error)
-            self._published(self._store.finish_task(task.id, "failed", message=str(error), answered_ns=self._now()))
+            self._published(self._store.task(task.id))
             raise
+        self._published(done)
+        return answer
 
     def _search(self, request: Any, response: Any) -> None:
         span = dict(since_ns=nanoseconds(request.since) or None, until_ns=nanoseconds(request.until) or None,
@@ -158,6 +159,3 @@ class Services:
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds
 
-
-def _message(answer: Answer) -> str:
-    return getattr(answer, "message", "")

@@ -12,6 +12,7 @@ from rclpy.qos import QoSProfile
 from taskmem import msg
 
 from taskmem_ros.clips import Clip, ClipQueue, Gap
+from taskmem_ros.clips.bridge import working_cv_bridge
 from taskmem_ros.memory import Store, default_database
 from taskmem_ros.policy import Engine, MemoryPolicy
 from taskmem_ros.recall import Recall
@@ -46,6 +47,7 @@ class Work:
         path = Path(values["database"]).expanduser() if values["database"] else database_of(node.get_namespace())
         self.store = Store.open(path)
         try:
+            working_cv_bridge()  # tried in a child process the first time: not while images wait
             self._build(node, mailbox, values)
         except BaseException:
             self.store.close()
@@ -70,7 +72,7 @@ class Work:
                               window=values["window"], max_new_tokens=values["max_new_tokens"])
         self._poses = PoseLookup(node, values["map_frame"], values["map_id"], 2 * values["clip_seconds"] + 10.0)
         self._services = Services(node, mailbox, self.store, Recall(self.store, self._engine.complete),
-                                  values["ask_timeout"], lambda task: tasks.publish(task_message(task)))
+                                  values["ask_timeout"], self._reader, lambda task: tasks.publish(task_message(task)))
         self._cameras = [
             CameraInput(node, camera, image_topic(values, camera), values["image_transport"] == "compressed",
                         clip_settings(values), self._on_pieces, known[camera])
@@ -122,6 +124,11 @@ class Work:
     def statuses(self) -> list[Status]:
         """The health of each part, for /diagnostics."""
         return [*self._camera_statuses(), self._policy_status(), self._questions_status(), self._store_status()]
+
+    def _reader(self) -> dict[str, str]:
+        """Who answers: the bare model; the adapter is for memorizing only, and the prompt is recall's own."""
+        by = self.policy.provenance
+        return {"model": by.model, "revision": by.revision}
 
     def _on_pieces(self, pieces: Sequence[Clip | Gap], frame_id: str) -> None:
         for piece in pieces:
