@@ -61,6 +61,8 @@ def to_rgb(encoding: str, height: int, width: int, step: int, is_bigendian: bool
     if encoding in _PLANAR:
         return _planar(encoding, height, width, step, buffer)
     kind, channels = _layout(encoding)
+    if channels == 2 and width % 2:  # two pixels share their colour; OpenCV 4 would read past the row
+        raise ImageError(f"{encoding} image of {width}x{height}: width must be even")
     pixels = _unpad(encoding, height, width, step, buffer, kind, channels)
     if is_bigendian != (sys.byteorder == "big"):
         pixels = pixels.byteswap()
