@@ -168,7 +168,7 @@ def build_interfaces(distro: str | None) -> None:
     The package is reached by links from .ros/src, since CMake refuses include folders (numpy's, in .venv) that lie
     inside the source folder.
     """
-    made_from = [path for name in PACKAGE[:4] for path in files(ROOT / name)]
+    made_from = [path for name in (*PACKAGE[:4], "scripts/executable.py.in") for path in files(ROOT / name)]
     names = "\n".join(str(path) for name in PACKAGE[4:] for path in files(ROOT / name))  # their contents are linked
     with Stamp(WORKSPACE / "build.stamp", *made_from, text=f"{distro}\n{names}") as stamp:
         if stamp.fresh:

@@ -1,0 +1,68 @@
+"""The agent, and a camera where asked for. The arguments: ros2 launch taskmem agent.launch.py --show-args
+
+They are those of `taskmem up`, which starts the same nodes where ros2 launch is not installed: taskmem_ros.nodes.bringup
+has the table of both. Of two settings of one parameter the argument wins over params_file, but only if it was given.
+"""
+
+from typing import Any, List
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, Shutdown
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from taskmem_ros.nodes.bringup import ARGUMENTS, NodePlan, plan
+
+RESPAWN_DELAY_S = 2.0
+
+
+def generate_launch_description() -> LaunchDescription:
+    given: dict[str, str] = {}
+
+    def note_what_is_given(context: LaunchContext) -> None:
+        # Before the declarations: they fill in the defaults, and then nobody can tell.
+        given.update({a.name: context.launch_configurations[a.name] for a in ARGUMENTS
+                      if a.name in context.launch_configurations})
+
+    declarations = [
+        DeclareLaunchArgument(a.name, default_value=a.default, description=a.description, choices=a.choices or None)
+        for a in ARGUMENTS
+    ]
+    nodes = OpaqueFunction(function=lambda context: [GroupAction(start_nodes(given))])
+    return LaunchDescription([OpaqueFunction(function=note_what_is_given), *declarations, nodes])
+
+
+def start_nodes(given: dict[str, str]) -> List[LaunchDescriptionEntity]:
+    """One action for each node that the arguments ask for."""
+    respawn = given.get("use_respawn") == "true"
+    return [start_node(node, given, respawn) for node in plan(given)]
+
+
+def start_node(node: NodePlan, given: dict[str, str], respawn: bool) -> Node:
+    # In this order the file wins over an argument's default, and an argument that was given over the file.
+    by_default = {name: typed(value) for name, value in node.parameters.items() if name not in given}
+    by_argument = {name: typed(value) for name, value in node.parameters.items() if name in given}
+    settings = [by_default, node.params_file, by_argument]
+    kind = LifecycleNode if node.executable == "taskmem_agent" else Node
+    return kind(
+        package="taskmem",
+        executable=node.executable,
+        name=node.name,
+        namespace=node.namespace,
+        parameters=[setting for setting in settings if setting],
+        ros_arguments=["--log-level", node.log_level],
+        output="both",
+        emulate_tty=True,
+        respawn=respawn and node.required,
+        respawn_delay=RESPAWN_DELAY_S,
+        on_exit=Shutdown(reason=f"{node.name} has ended") if node.required and not respawn else None,
+    )
+
+
+def typed(value: Any) -> Any:
+    """A parameter that stays what it is: launch would read the text "0" as a number."""
+    if isinstance(value, str):
+        return ParameterValue(value, value_type=str)
+    if isinstance(value, list):
+        return ParameterValue(value, value_type=List[str])
+    return value
