@@ -13,7 +13,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 from torch import nn
 
-from taskmem_ros.policy.load import LoadError, file_hash
+from taskmem_ros.policy.choices import LoadError
+from taskmem_ros.policy.load import file_hash, first_words
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 # PEFT finds an adapter's tensors by this name, so no parameter of a model may contain it.
@@ -30,18 +31,27 @@ class Adapter:
 
     @classmethod
     def read(cls, folder: str | Path, id: str = "") -> Adapter:
-        """Read a folder of PEFT's save_pretrained; without an id, the short sha256 of its weights. Raises LoadError."""
+        """Read what PEFT's save_pretrained wrote. Raises LoadError.
+
+        id: by default the short sha256 of the weights.
+        """
         folder = Path(folder).expanduser()
         if not folder.is_dir():
-            raise LoadError(f"adapter {str(folder)!r} is no folder; give the folder that save_pretrained wrote")
+            raise LoadError(
+                f"adapter {str(folder)!r} is no folder; give the folder that save_pretrained wrote"
+            )
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             if not (folder / name).is_file():
-                raise LoadError(f"adapter {str(folder)!r} has no {name}; give the folder that save_pretrained wrote")
+                raise LoadError(
+                    f"adapter {str(folder)!r} has no {name}; give the folder that save_pretrained wrote"
+                )
         try:
             config = PeftConfig.from_pretrained(str(folder))
             weights = load_file(folder / WEIGHTS_FILE)
         except Exception as error:  # whatever a damaged file makes json, peft or safetensors raise
-            raise LoadError(f"adapter {str(folder)!r} cannot be read ({_first_line(error)}); copy it again") from error
+            raise LoadError(
+                f"adapter {str(folder)!r} cannot be read ({first_words(error)}); copy it again"
+            ) from error
         config.inference_mode = True
         return cls(id or file_hash(folder / WEIGHTS_FILE), config, weights)
 
@@ -60,7 +70,7 @@ class AdapterSlot:
         return self._adapter.id if self._adapter else ""
 
     def set(self, adapter: Adapter | None) -> None:
-        """Use this adapter (None: the bare model). Raises LoadError when it does not fit; then the old one stays."""
+        """Use this adapter, or none. Raises LoadError where it does not fit; then the old one stays."""
         before = self._adapter
         self._remove()
         if adapter is None:
@@ -71,11 +81,11 @@ class AdapterSlot:
             self._remove()
             if before is not None:
                 self._insert(before)
-            raise LoadError(f"adapter {adapter.id} does not fit this model ({_first_line(error)})") from error
+            raise LoadError(f"adapter {adapter.id} does not fit this model ({first_words(error)})") from error
 
     @contextlib.contextmanager
     def off(self) -> Iterator[None]:
-        """The bare model inside; the adapter's state is restored at the end, also when used in a nested way."""
+        """The bare model inside; afterwards the adapter is as it was, also when nested."""
         with self._peft.disable_adapter() if self._peft is not None else contextlib.nullcontext():
             yield
 
@@ -86,7 +96,9 @@ class AdapterSlot:
         missing = [key for key in result.missing_keys if SLOT in key]
         if missing or result.unexpected_keys:
             keys = (missing + list(result.unexpected_keys))[:3]
-            raise ValueError(f"{len(missing)} tensors missing, {len(result.unexpected_keys)} unknown: {', '.join(keys)}")
+            raise ValueError(
+                f"{len(missing)} tensors missing, {len(result.unexpected_keys)} unknown: {', '.join(keys)}"
+            )
         peft.eval().requires_grad_(False)
 
     def _remove(self) -> None:
@@ -98,8 +110,3 @@ class AdapterSlot:
         if hasattr(self._model, "peft_config"):
             del self._model.peft_config
         self._peft = self._adapter = None
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return " ".join(text.split())[:300]

@@ -34,7 +34,7 @@ class Reply:
 
 
 class Decoder:
-    """`model.generate` for one prompt at a time. Not thread-safe, but it may be entered again at a yield point."""
+    """`model.generate` for one prompt. Not thread-safe, but it may be entered again at a yield point."""
 
     def __init__(self, checkpoint: Checkpoint):
         self._model = checkpoint.model
@@ -53,16 +53,19 @@ class Decoder:
         with_logprobs: bool = False,
         yield_point: YieldPoint | None = None,
     ) -> Reply:
-        """The reply to one user turn. deadline: time.monotonic() seconds. yield_point: called after each token.
+        """The reply to one user turn.
 
-        Sampling is by its own seed and leaves the global random state alone. What yield_point raises ends the call.
+        deadline: time.monotonic() seconds. yield_point: called after each token; what it raises ends the call.
+        Sampling is by its own seed and leaves the global random state alone.
         """
         packed = self._packer.pack(parts)
         inputs = {name: self._placed(tensor) for name, tensor in packed.items()}
         prompt = inputs["input_ids"].shape[1]
         watch = _Watch(yield_point, deadline)
         record = _Record()
-        sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+        sampling = (
+            {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+        )
         with self._seeded(seed) if temperature > 0 else contextlib.nullcontext():
             output = self._model.generate(
                 **inputs,
@@ -130,7 +133,7 @@ class _Watch(StoppingCriteria):
 
 
 class _Record(LogitsProcessor):
-    """Keeps the log probability of every greedy token without keeping the logits (600 MB for 1000 of Qwen's)."""
+    """Keeps the log probability of every greedy token; the logits would take 600 MB for 1000 of Qwen's."""
 
     def __init__(self):
         self._best: list[torch.Tensor] = []

@@ -24,7 +24,8 @@ from taskmem_ros.policy.stats import EngineStats, Meter
 
 log = logging.getLogger(__name__)
 
-# How soon a clip is seen that was put into the queue behind the engine's back (`submit_clip` wakes it at once).
+# How soon a clip is seen that was put into the queue behind the engine's back (`submit_clip` wakes it at
+# once).
 IDLE_S = 0.2
 # A deadline that passes where the engine cannot look (vision tower, prefill) is reported this much later.
 GRACE_S = 0.5
@@ -60,8 +61,9 @@ class _Question:
 class Engine:
     """Runs a policy in a thread of its own. Restartable; windows and statistics live on over a stop.
 
-    on_memory(clip, draft): called in the engine's thread for every clip that was tried; draft.text is None when it
-    failed. on_error(error): called there for every exception of the model or of on_memory, after it was logged.
+    on_memory(clip, draft): called in the engine's thread for every clip that was tried; draft.text is None
+    when it failed. on_error(error): called there for every exception of the model or of on_memory, after it
+    was logged.
     """
 
     def __init__(
@@ -102,8 +104,8 @@ class Engine:
     def stop(self, timeout_s: float = 30.0) -> list[Clip]:
         """Stop at the next token. Returns the clip whose memory was cancelled, if one was.
 
-        Waiting questions end with EngineStopped. Clips still in the queue stay there. Raises TimeoutError when the
-        model does not come back to a token in time.
+        Waiting questions end with EngineStopped. Clips still in the queue stay there. Raises TimeoutError
+        when the model does not come back to a token in time.
         """
         self._stopping.set()
         self._wake.set()
@@ -124,7 +126,9 @@ class Engine:
     @property
     def stats(self) -> EngineStats:
         """A snapshot of counts and times."""
-        return replace(self._meter.snapshot(), queued_clips=len(self._clips), queued_questions=len(self._questions))
+        return replace(
+            self._meter.snapshot(), queued_clips=len(self._clips), queued_questions=len(self._questions)
+        )
 
     def submit_clip(self, clip: Clip) -> list[Gap]:
         """Enqueue a clip; returns what the queue dropped for it."""
@@ -132,7 +136,9 @@ class Engine:
         self._wake.set()
         return gaps
 
-    def ask(self, prompt: str, *, max_new_tokens: int = 128, timeout_s: float | None = None) -> Future[Completion]:
+    def ask(
+        self, prompt: str, *, max_new_tokens: int = 128, timeout_s: float | None = None
+    ) -> Future[Completion]:
         """Enqueue a prompt for `MemoryPolicy.complete`; its future never waits much longer than timeout_s.
 
         Past the timeout it holds a Completion with finished False. Raises EngineStopped or TooManyQuestions.
@@ -144,15 +150,19 @@ class Engine:
             if not self.running:
                 raise EngineStopped("the engine does not run, so nothing can be asked; start it first")
             if len(self._questions) >= self._max_questions:
-                raise TooManyQuestions(f"{self._max_questions} questions wait already; ask again when some are answered")
+                raise TooManyQuestions(
+                    f"{self._max_questions} questions wait already; ask again when some are answered"
+                )
             self._questions.append(question)
         if timeout_s is not None:
             self._guard(question, timeout_s + GRACE_S)
         self._wake.set()
         return question.future
 
-    def complete(self, prompt: str, *, max_new_tokens: int = 128, deadline: float | None = None) -> Completion:
-        """`MemoryPolicy.complete` through the queue, for callers that may wait. Raises as `ask`, or the model's error."""
+    def complete(
+        self, prompt: str, *, max_new_tokens: int = 128, deadline: float | None = None
+    ) -> Completion:
+        """`MemoryPolicy.complete` for callers that may wait. Raises as `ask` does, or the model's error."""
         timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())
         return self.ask(prompt, max_new_tokens=max_new_tokens, timeout_s=timeout_s).result()
 

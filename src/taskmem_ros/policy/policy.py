@@ -1,4 +1,4 @@
-"""The memorization policy: a window of clips -> one memory, and a prompt -> a reply, from one loaded model."""
+"""The memorization policy: a window of clips -> one memory, a prompt -> a reply, from one loaded model."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ RETRY_TEMPERATURE = 0.7
 class Draft:
     """What the policy wrote for a clip.
 
-    text: the memory, None when it failed; then error says why. raw: the last reply as decoded. attempts: 1 or 2
-    (0 when the model itself failed). tokens: generated in all attempts. seconds: wall time, questions served in
-    between included.
+    text: the memory, None when it failed; then error says why. raw: the last reply as decoded. attempts: 1 or
+    2 (0 when the model itself failed). tokens: generated in all attempts. seconds: wall time, questions
+    served in between included.
     """
 
     text: str | None
@@ -40,9 +40,9 @@ class Draft:
 class Completion:
     """A reply to a prompt.
 
-    text: the reply, after any </think>. tokens: generated in all. confidence: exp of the mean log probability of
-    the reply's tokens, 0..1 (0 without any). seconds: wall time. finished: False when the deadline cut it off.
-    ended: "stop" (by itself), "length" (max_new_tokens) or "deadline".
+    text: the reply, after any </think>. tokens: generated in all. confidence: exp of the mean log probability
+    of the reply's tokens, 0..1 (0 without any). seconds: wall time. finished: False when the deadline cut it
+    off. ended: "stop" (by itself), "length" (max_new_tokens) or "deadline".
     """
 
     text: str
@@ -104,9 +104,9 @@ class MemoryPolicy:
     ) -> MemoryPolicy:
         """Load a Qwen3-VL, dense or mixture of experts.
 
-        model: "demo", a folder, or a hub id (with an optional revision). quantization: "none", "nf4" or "int8"
-        (bitsandbytes). device: "auto", "cpu", "cuda" or "cuda:N". dtype: "auto", "float32", "bfloat16" or "float16".
-        adapter: a PEFT adapter's folder. Raises LoadError.
+        model: "demo", a folder, or a hub id (with an optional revision). quantization: "none", "nf4" or
+        "int8" (bitsandbytes). device: "auto", "cpu", "cuda" or "cuda:N". dtype: "auto", "float32", "bfloat16"
+        or "float16". adapter: a PEFT adapter's folder. Raises LoadError.
         """
         policy = cls(
             load_checkpoint(model, revision=revision, quantization=quantization, device=device, dtype=dtype)
@@ -134,8 +134,8 @@ class MemoryPolicy:
     def set_adapter(self, folder: str | Path, id: str = "") -> None:
         """Memorize with the adapter in this folder, from the next memory on.
 
-        id: what provenance records; without one, the short sha256 of the adapter's weights. Raises LoadError; then
-        the adapter in use stays.
+        id: what provenance records; without one, the short sha256 of the adapter's weights. Raises LoadError;
+        then the adapter in use stays.
         """
         self._slot.set(Adapter.read(folder, id))
 
@@ -155,9 +155,9 @@ class MemoryPolicy:
     ) -> Draft:
         """One memory of the last clip, with the adapter on.
 
-        clips: the window, oldest first. memories: those of the earlier clips. temperature: 0 is greedy. yield_point:
-        called after every token; it may call `complete`, and what it raises ends the writing.
-        A reply without a memory is tried once more, sampled with a fixed seed; then the draft has text None.
+        clips: the window, oldest first. memories: those of the earlier clips. temperature: 0 is greedy.
+        yield_point: called after every token; it may call `complete`, and what it raises ends the writing. A
+        reply without a memory is tried once more, sampled with a fixed seed; then the draft has text None.
         """
         started = time.monotonic()
         parts = memorize_parts(clips, memories)
@@ -189,8 +189,8 @@ class MemoryPolicy:
     ) -> Completion:
         """The greedy reply to a text prompt, with the adapter off.
 
-        deadline: in time.monotonic() seconds; past it the reply ends at the next token. May be called at `write`'s
-        yield point: that memory then goes on as if nothing had been.
+        deadline: in time.monotonic() seconds; past it the reply ends at the next token. May be called at
+        `write`'s yield point: that memory then goes on as if nothing had been.
         """
         started = time.monotonic()
         if deadline is not None and started >= deadline:

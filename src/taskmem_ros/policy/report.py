@@ -18,8 +18,9 @@ LITTLE_QUANTIZED = 0.5
 class LoadReport:
     """A loaded policy in numbers.
 
-    parameters: weights before quantization, tied ones once. quantized_share: 0..1, of these, held in 4 or 8 bits.
-    memory_bytes: what weights, buffers and quantization constants occupy. seconds: time the loading took.
+    parameters: weights before quantization, tied ones once. quantized_share: 0..1, of these, held in 4 or 8
+    bits. memory_bytes: what weights, buffers and quantization constants occupy. seconds: time the loading
+    took.
     """
 
     model: str
@@ -122,7 +123,9 @@ def _tensors(model: nn.Module) -> Iterator[torch.Tensor]:
             yield from (t for t in (state.absmax, state.code, state.offset) if isinstance(t, torch.Tensor))
             state = state.state2
         for holder in (module.weight, getattr(module, "state", None)):
-            yield from (t for t in (getattr(holder, n, None) for n in ("CB", "SCB")) if isinstance(t, torch.Tensor))
+            yield from (
+                t for t in (getattr(holder, n, None) for n in ("CB", "SCB")) if isinstance(t, torch.Tensor)
+            )
 
 
 def _quantized_kinds() -> tuple[type[nn.Module], ...]:
