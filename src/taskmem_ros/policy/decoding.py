@@ -55,7 +55,7 @@ class Decoder:
     ) -> Reply:
         """The reply to one user turn.
 
-        deadline: time.monotonic() seconds. yield_point: called after each token; what it raises ends the call.
+        deadline: time.monotonic() seconds. yield_point: called after each token; what it raises ends all.
         Sampling is by its own seed and leaves the global random state alone.
         """
         packed = self._packer.pack(parts)
