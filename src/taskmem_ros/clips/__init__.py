@@ -3,7 +3,9 @@ from .clipper import Clipper, FrameSource, clips_from
 from .images import ImageError, compressed_to_rgb, header_stamp_ns, message_to_rgb, to_rgb
 from .queue import DROP_POLICIES, ClipQueue
 from .settings import ClipSettings
+from .transforms import TransformBuffer
 from .types import DROPPED, FAILED, GAP_REASONS, INACTIVE, NO_FRAMES, NS, Clip, Frame, Gap, Pose
+from .video import Video, VideoError
 from .window import Window
 
 __all__ = [
@@ -23,6 +25,9 @@ __all__ = [
     "Gap",
     "ImageError",
     "Pose",
+    "TransformBuffer",
+    "Video",
+    "VideoError",
     "Window",
     "clips_from",
     "compressed_to_rgb",
