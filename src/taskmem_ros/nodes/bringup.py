@@ -46,7 +46,10 @@ ARGUMENTS: tuple[Argument, ...] = (
 
 @dataclass(frozen=True)
 class NodePlan:
-    """One node to start: `executable` is in lib/taskmem; parameters are typed values; all end when a required one does."""
+    """One node to start. `executable` is in lib/taskmem; parameters are typed values; when a required one ends, all do.
+
+    Of two settings of one parameter the last wins: a default, then params_file, then what was `given` as an argument.
+    """
 
     executable: str
     name: str
@@ -55,16 +58,24 @@ class NodePlan:
     log_level: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     required: bool = True
+    remappings: tuple[tuple[str, str], ...] = ()
+    given: frozenset[str] = frozenset()
 
     def ros_arguments(self) -> list[str]:
         """What stands after the executable on a command line."""
         words = ["--ros-args", "-r", f"__node:={self.name}", "--log-level", self.log_level]
         if self.namespace:
             words += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+        for old, new in self.remappings:
+            words += ["-r", f"{old}:={new}"]
+        for name, value in self.parameters.items():
+            if name not in self.given:
+                words += ["-p", f"{name}:={_yaml(value)}"]
         if self.params_file:
             words += ["--params-file", self.params_file]
         for name, value in self.parameters.items():
-            words += ["-p", f"{name}:={_yaml(value)}"]
+            if name in self.given:
+                words += ["-p", f"{name}:={_yaml(value)}"]
         return words
 
 
@@ -99,7 +110,12 @@ def plan(given: Mapping[str, str]) -> list[NodePlan]:
     An argument that is not in `given` is left to params_file where there is one, and to the node's own default.
     """
     values = complete(given)
-    common = dict(namespace=values["namespace"], params_file=values["params_file"], log_level=values["log_level"])
+    common: dict[str, Any] = dict(
+        namespace=values["namespace"], params_file=values["params_file"], log_level=values["log_level"],
+        given=frozenset(given))
+    if values["demo"] == "true" and values["namespace"]:
+        # Each demo home has a map of its own; on the common /tf two of them would be one.
+        common["remappings"] = (("/tf", "tf"), ("/tf_static", "tf_static"))
     wanted = [name for name in ("model", "quantization", "device", "database", "image_topic", "image_transport")
               if name in given]
     parameters: dict[str, Any] = {name: values[name] for name in wanted}

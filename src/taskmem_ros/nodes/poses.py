@@ -81,8 +81,11 @@ class _OwnTf:
     def _add(self, message: Any, static: bool) -> None:
         for item in message.transforms:
             t, q = item.transform.translation, item.transform.rotation
-            self._buffer.add(item.header.frame_id, item.child_frame_id, nanoseconds(item.header.stamp),
-                             (t.x, t.y, t.z), (q.x, q.y, q.z, q.w), static=static)
+            try:
+                self._buffer.add(item.header.frame_id, item.child_frame_id, nanoseconds(item.header.stamp),
+                                 (t.x, t.y, t.z), (q.x, q.y, q.z, q.w), static=static)
+            except ValueError as error:
+                self._node.get_logger().warning(f"tf: {error}", throttle_duration_sec=10.0)
 
     def pose(self, target: str, source: str, stamp_ns: int) -> Pose | None:
         return self._buffer.lookup(target, source, stamp_ns)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 from .bringup import ARGUMENTS, NodePlan, plan
@@ -22,13 +22,14 @@ GRACE_S = 20.0  # until a child that was asked to end is killed
 class Child:
     """One node's process; its output comes out line by line behind its name."""
 
-    def __init__(self, node: NodePlan, out: IO[str] = sys.stdout) -> None:
-        self.node, self._out = node, out
+    def __init__(self, node: NodePlan, out: IO[str] = sys.stdout,
+                 environment: Mapping[str, str] | None = None) -> None:
+        self.node, self._out, self._environment = node, out, environment or {}
         self.restart_at = 0.0
         self.start()
 
     def start(self) -> None:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_LOGGING_USE_STDOUT": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_LOGGING_USE_STDOUT": "1", **self._environment}
         # Its own session: a Ctrl-C in the terminal reaches only the supervisor, which passes it on once.
         self.process = subprocess.Popen(
             [sys.executable, "-m", MODULES[self.node.executable], *self.node.ros_arguments()],
@@ -41,6 +42,17 @@ class Child:
     def stop(self, sign: int = signal.SIGINT) -> None:
         if self.process.poll() is None:
             self.process.send_signal(sign)
+
+    def wait(self, seconds: float = GRACE_S) -> int:
+        """The exit code, in the end; what does not end within `seconds` is killed."""
+        try:
+            self.process.wait(max(0.1, seconds))
+        except subprocess.TimeoutExpired:
+            self._say("did not end in time and is killed")
+            self.stop(signal.SIGKILL)
+            self.process.wait()
+        self.reader.join(timeout=2.0)
+        return self.process.returncode
 
     def ended(self) -> int | None:
         """The exit code (negative: the signal that killed it), or None while it runs."""
@@ -107,14 +119,7 @@ class Supervisor:
         deadline = time.monotonic() + GRACE_S
         code = 0
         for child in children:
-            try:
-                child.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                print(f"[{child.node.name}] did not end within {GRACE_S:g} s; it is killed", flush=True)
-                child.stop(signal.SIGKILL)
-                child.process.wait()
-            child.reader.join(timeout=2.0)
-            code = code or _shell_code(child.process.returncode)
+            code = code or _shell_code(child.wait(deadline - time.monotonic()))
         return code
 
     def _on_signal(self, number: int, _frame: object) -> None:
