@@ -1,4 +1,5 @@
 """clips: frames -> clips and gaps. No ROS, no torch."""
+from .bag import BagError, BagTopic, camera_name, image_topics
 from .clipper import Clipper, FrameSource, clips_from
 from .images import ImageError, compressed_to_rgb, header_stamp_ns, message_to_rgb, to_rgb
 from .queue import DROP_POLICIES, ClipQueue
@@ -16,6 +17,8 @@ __all__ = [
     "INACTIVE",
     "NO_FRAMES",
     "NS",
+    "BagError",
+    "BagTopic",
     "Clip",
     "ClipQueue",
     "ClipSettings",
@@ -29,9 +32,11 @@ __all__ = [
     "Video",
     "VideoError",
     "Window",
+    "camera_name",
     "clips_from",
     "compressed_to_rgb",
     "header_stamp_ns",
+    "image_topics",
     "message_to_rgb",
     "to_rgb",
 ]
