@@ -32,12 +32,14 @@ class Child:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_LOGGING_USE_STDOUT": "1", **self._environment}
         # Its own session: a Ctrl-C in the terminal reaches only the supervisor, which passes it on once.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", MODULES[self.node.executable], *self.node.ros_arguments()],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True, errors="replace",
-            start_new_session=True)
+            self.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True,
+            errors="replace", start_new_session=True)
         self._say(f"process started with pid [{self.process.pid}]")
         self.reader = threading.Thread(target=self._copy, args=(self.process.stdout,), daemon=True)
         self.reader.start()
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", MODULES[self.node.executable], *self.node.ros_arguments()]
 
     def stop(self, sign: int = signal.SIGINT) -> None:
         if self.process.poll() is None:
