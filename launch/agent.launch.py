@@ -4,16 +4,18 @@ They are those of `taskmem up`, which starts the same nodes where ros2 launch is
 has the table of both. Of two settings of one parameter the argument wins over params_file, but only if it was given.
 """
 
-from typing import Any, List
+from typing import Any, List, Optional
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, Shutdown
+from launch.events.process import ProcessExited
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.parameter_descriptions import Parameter, ParameterValue
 
 from taskmem_ros.nodes.bringup import ARGUMENTS, NodePlan, plan
 
 RESPAWN_DELAY_S = 2.0
+ARGUMENT_OF = {"camera": "cameras"}  # the parameter of a camera's node that has another argument's name
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -39,23 +41,32 @@ def start_nodes(given: dict[str, str]) -> List[LaunchDescriptionEntity]:
 
 
 def start_node(node: NodePlan, given: dict[str, str], respawn: bool) -> Node:
-    # In this order the file wins over an argument's default, and an argument that was given over the file.
-    by_default = {name: typed(value) for name, value in node.parameters.items() if name not in given}
-    by_argument = {name: typed(value) for name, value in node.parameters.items() if name in given}
-    settings = [by_default, node.params_file, by_argument]
+    # The file wins over an argument's default, and an argument that was given wins over the file. rcl ranks settings by
+    # the place where each pattern of node names comes first: "/**" (a Parameter), those of the file, the full name (a dict).
+    by_default: List[Parameter] = []
+    by_argument: dict[str, Any] = {}
+    for name, value in node.parameters.items():
+        if ARGUMENT_OF.get(name, name) in given:
+            by_argument[name] = typed(value)
+        else:
+            by_default.append(Parameter(name, value, value_type=type(value)))
+
+    def end_all(event: ProcessExited, context: LaunchContext) -> Optional[Shutdown]:
+        return None if context.is_shutdown else Shutdown(reason=f"{node.name} has ended")
+
     kind = LifecycleNode if node.executable == "taskmem_agent" else Node
     return kind(
         package="taskmem",
         executable=node.executable,
         name=node.name,
         namespace=node.namespace,
-        parameters=[setting for setting in settings if setting],
+        parameters=[setting for setting in (*by_default, node.params_file, by_argument) if setting],
         ros_arguments=["--log-level", node.log_level],
         output="both",
         emulate_tty=True,
         respawn=respawn and node.required,
         respawn_delay=RESPAWN_DELAY_S,
-        on_exit=Shutdown(reason=f"{node.name} has ended") if node.required and not respawn else None,
+        on_exit=end_all if node.required and not respawn else None,
     )
 
 
