@@ -55,6 +55,10 @@ class Store(TaskRows, CoverageRows, SourceRows):
     def path(self) -> Path:
         return self._connections.path
 
+    @property
+    def read_only(self) -> bool:
+        return self._connections.read_only
+
     def close(self) -> None:
         self._connections.close()
 

@@ -16,16 +16,17 @@ def answer_task(
     task: Task,
     *,
     timeout_s: float | None = None,
+    camera: str | None = None,
     now_ns: Callable[[], int] = time.time_ns,
     **provenance: str,
 ) -> tuple[Answer, Task]:
     """Answer a queued task and finish its row, whatever comes.
 
-    now_ns: the clock of answered_ns. provenance: model, revision, adapter and prompt_hash of the reader.
+    camera: only memories of this one. now_ns: the clock of answered_ns. provenance: model, revision, adapter and prompt_hash of the reader.
     Raises what Recall.ask raises; the row then has the status "failed" and says why.
     """
     try:
-        answer = recall.ask(task.question, task.choices, task.since_ns, task.until_ns, timeout_s)
+        answer = recall.ask(task.question, task.choices, task.since_ns, task.until_ns, timeout_s, camera)
     except BaseException as error:
         why = f"{type(error).__name__}: {error}"
         store.finish_task(task.id, "failed", message=why, answered_ns=now_ns(), **provenance)

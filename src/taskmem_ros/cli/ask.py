@@ -1,0 +1,134 @@
+"""`taskmem ask`: a question to the store's file, or to a running agent."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from taskmem_ros.cli import show
+from taskmem_ros.cli.look import add_span_options, add_store_options
+from taskmem_ros.cli.model import add_model_options, load_policy
+from taskmem_ros.cli.times import span_of, zone_of
+from taskmem_ros.memory import Store, StoreError
+from taskmem_ros.recall import Answer, Completion, Recall, answer_task
+
+SOURCE = "cli"
+
+DESCRIPTION = """\
+Ask what was seen. The answer comes from memory alone, with the memories that
+say it. Without --service the model is loaded here and reads the store's file,
+whether an agent runs or not."""
+
+EXAMPLES = """exit status: 0 answered, 1 not answered (the reason is said), 2 error
+
+examples:
+  taskmem ask 'Where is the red mug?'
+  taskmem ask 'Who opened the door?' --choice Anna --choice Ben --since 2h
+  taskmem ask 'Where is the red mug?' --service robot1/ask_memory --json"""
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    ask = commands.add_parser(
+        "ask",
+        help="ask what was seen",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    ask.add_argument("question", help="in plain English")
+    ask.add_argument(
+        "--choice",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a possible answer; give it for each of them",
+    )
+    add_store_options(ask)
+    add_span_options(ask)
+    ask.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="for the answer (default: %(default)g)"
+    )
+    ask.add_argument(
+        "--no-record", action="store_true", help="do not keep the question among the tasks to learn from"
+    )
+    ask.add_argument(
+        "--service", metavar="NAME", help="ask the agent that serves this ROS 2 service, e.g. ask_memory"
+    )
+    add_model_options(ask)
+    ask.set_defaults(run=run_ask)
+
+
+def run_ask(options: argparse.Namespace) -> int:
+    if not options.question.strip():
+        raise ValueError("The question is empty; say what is to be answered from memory.")
+    if not options.timeout > 0:
+        raise ValueError(f"--timeout is {options.timeout:g}; it must be more than 0 seconds.")
+    answer = _ask_agent(options) if options.service else _ask_file(options)
+    if options.json:
+        show.print_record(_record(answer, options))
+    else:
+        _print(answer, options)
+    return 0 if answer.status == "answered" else 1
+
+
+def _ask_agent(options: argparse.Namespace) -> Answer:
+    if options.camera:
+        raise ValueError(
+            "--camera goes with the store's file; a running agent is asked about all its cameras."
+        )
+    from taskmem_ros.nodes.client import ask  # rclpy: only where an agent is asked
+
+    since, until = span_of(options)
+    return ask(options.service, options.question, options.choice, since, until, options.timeout)
+
+
+def _ask_file(options: argparse.Namespace) -> Answer:
+    since, until = span_of(options)
+    with _open(options) as store:
+        # A store without memories needs no reader to say so.
+        policy = load_policy(options, quiet=options.json) if store.watermark() else None
+        recall = Recall(store, policy.complete if policy else _no_reader, timezone=zone_of(options))
+        if store.read_only:
+            return recall.ask(options.question, options.choice, since, until, options.timeout, options.camera)
+        task = store.add_task(
+            options.question, choices=options.choice, source=SOURCE, since_ns=since, until_ns=until
+        )
+        who = asdict(policy.provenance) if policy else {}
+        return answer_task(store, recall, task, timeout_s=options.timeout, camera=options.camera, **who)[0]
+
+
+def _open(options: argparse.Namespace) -> Store:
+    if options.no_record:
+        return Store.open(options.database, read_only=True)
+    try:
+        return Store.open(options.database, create=False)
+    except StoreError as error:
+        store = Store.open(options.database, read_only=True)
+        print(f"taskmem: the question is not kept among the tasks: {error}", file=sys.stderr)
+        return store
+
+
+def _no_reader(prompt: str, *, max_new_tokens: int, deadline: float | None) -> Completion:
+    raise RuntimeError("The first memories came while the question was asked; ask again.")
+
+
+def _print(answer: Answer, options: argparse.Namespace) -> None:
+    if answer.status == "answered":
+        print(f"{answer.text}  (confidence {answer.confidence:.2f})")
+    else:
+        print(f"{show.STATUS_WORDS[answer.status]}: {answer.message}")
+    for evidence in answer.evidence:
+        print(show.evidence_line(evidence.memory, evidence.score, zone_of(options)))
+
+
+def _record(answer: Answer, options: argparse.Namespace) -> dict[str, Any]:
+    zone = zone_of(options)
+    evidence = [show.memory_record(e.memory, zone) | {"score": e.score} for e in answer.evidence]
+    names = ("status", "text", "message", "confidence", "watermark")
+    return (
+        {"type": "answer", "question": options.question}
+        | {n: getattr(answer, n) for n in names}
+        | {"evidence": evidence}
+    )

@@ -1,0 +1,155 @@
+"""What the store holds: `taskmem timeline`, `taskmem tasks`, `taskmem search`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from taskmem_ros.cli import show
+from taskmem_ros.cli.times import TIME_HELP, add_zone_option, local, span_of, zone_of
+from taskmem_ros.clips import Gap
+from taskmem_ros.memory import STATUSES, Memory, Store
+
+DATABASE_HELP = "the store's file (default: $TASKMEM_DATABASE, else ~/.taskmem/memory.db)"
+
+TIMELINE_EXAMPLES = """examples:
+  taskmem timeline --since 2h
+  taskmem timeline --since 'yesterday 9:00' --camera hall
+  taskmem timeline --limit 0 --json | jq -r 'select(.type == "memory").text'"""
+
+TASKS_EXAMPLES = """examples:
+  taskmem tasks --since today
+  taskmem tasks --status not_in_memory --json"""
+
+SEARCH_EXAMPLES = """examples:
+  taskmem search red mug
+  taskmem search 'who opened the door' --since 1d --json"""
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    timeline = commands.add_parser(
+        "timeline",
+        help="what was remembered, as a diary with its gaps",
+        description="What was remembered, day by day, with the gaps in which nobody was watching.",
+        epilog=TIMELINE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_store_options(timeline)
+    add_span_options(timeline)
+    _add_limit(timeline, 100, "the newest N memories (0: all of them; default: %(default)s)")
+    timeline.set_defaults(run=run_timeline)
+
+    tasks = commands.add_parser(
+        "tasks",
+        help="what was asked, and what came of it",
+        description="The questions and tasks that the robot was given, with their answers.",
+        epilog=TASKS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_store_options(tasks)
+    add_span_options(tasks, camera=False)
+    tasks.add_argument("--status", choices=STATUSES, help="only those with this status")
+    _add_limit(tasks, 100, "the newest N (0: all of them; default: %(default)s)")
+    tasks.set_defaults(run=run_tasks)
+
+    search = commands.add_parser(
+        "search",
+        help="memories with the words you give, best first",
+        description="The memories that have at least one of the words (English stems), best first.",
+        epilog=SEARCH_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    search.add_argument("words", nargs="+", metavar="WORD", help="what to look for, in any form")
+    add_store_options(search)
+    add_span_options(search)
+    _add_limit(search, 10, "at most N memories (default: %(default)s)")
+    search.set_defaults(run=run_search)
+
+
+def add_store_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--database", metavar="FILE", help=DATABASE_HELP)
+    parser.add_argument("--json", action="store_true", help="JSON for programs, one object on each line")
+    add_zone_option(parser)
+
+
+def add_span_options(parser: argparse.ArgumentParser, camera: bool = True) -> None:
+    parser.add_argument("--since", metavar="TIME", help=f"from this time on: {TIME_HELP}")
+    parser.add_argument("--until", metavar="TIME", help="before this time, written in the same ways")
+    if camera:
+        parser.add_argument("--camera", metavar="NAME", help="only this camera")
+
+
+def _add_limit(parser: argparse.ArgumentParser, default: int, text: str) -> None:
+    parser.add_argument("--limit", type=_count, default=default, metavar="N", help=text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines; write 0, 1, 2, ...")
+    return int(text)
+
+
+def run_timeline(options: argparse.Namespace) -> int:
+    zone, (since, until) = zone_of(options), span_of(options)
+    with Store.open(options.database, read_only=True) as store:
+        newest = store.memories(since, until, options.camera, options.limit or None, True, thumbnails=False)
+        cut = bool(options.limit) and len(newest) == options.limit
+        # Where memories are left out, so are the gaps before the first one shown.
+        gaps = store.coverage(newest[-1].start_ns if cut else since, until, options.camera)
+    rows: list[Memory | Gap] = sorted([*newest, *gaps], key=lambda row: (row.start_ns, row.camera))
+    if options.json:
+        for row in rows:
+            record = show.memory_record if isinstance(row, Memory) else show.gap_record
+            show.print_record(record(row, zone))
+        return 0
+    today = None
+    for row in rows:
+        if (date := local(row.start_ns, zone).date()) != today:
+            print(f"{'' if today is None else chr(10)}{show.day_heading(row.start_ns, zone)}\n")
+            today = date
+        print(show.memory_line(row, zone) if isinstance(row, Memory) else show.gap_line(row, zone))
+    if not rows:
+        print("Nothing is remembered" + (" of that time." if since or until else " yet."), file=sys.stderr)
+    elif cut:
+        print(f"\n(the newest {options.limit}; --limit 0 shows all)", file=sys.stderr)
+    return 0
+
+
+def run_tasks(options: argparse.Namespace) -> int:
+    zone, (since, until) = zone_of(options), span_of(options)
+    with Store.open(options.database, read_only=True) as store:
+        tasks = store.tasks(
+            status=options.status,
+            since_ns=since,
+            until_ns=until,
+            limit=options.limit or None,
+            newest_first=True,
+        )
+    today = None
+    for task in reversed(tasks):
+        if options.json:
+            show.print_record(show.task_record(task, zone))
+            continue
+        if (date := local(task.asked_ns, zone).date()) != today:
+            print(f"{'' if today is None else chr(10)}{show.day_heading(task.asked_ns, zone)}\n")
+            today = date
+        print(show.task_line(task, zone))
+    if not tasks and not options.json:
+        print("No task is kept that fits.", file=sys.stderr)
+    return 0
+
+
+def run_search(options: argparse.Namespace) -> int:
+    zone, (since, until) = zone_of(options), span_of(options)
+    with Store.open(options.database, read_only=True) as store:
+        hits = store.search(
+            " ".join(options.words), options.limit or 10**6, since, until, options.camera, thumbnails=False
+        )
+    for hit in hits:
+        if options.json:
+            show.print_record(show.memory_record(hit.memory, zone) | {"score": hit.score})
+        else:
+            print(show.evidence_line(hit.memory, hit.score, zone))
+    if not hits and not options.json:
+        print("No memory has any of these words.", file=sys.stderr)
+    return 0 if hits else 1

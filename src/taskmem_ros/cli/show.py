@@ -1,0 +1,118 @@
+"""How memories, gaps and tasks look: as lines for people and as dictionaries for programs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import sys
+import textwrap
+from typing import Any
+
+from taskmem_ros.cli.times import clock, day, iso, local, span
+from taskmem_ros.clips import Gap, Pose
+from taskmem_ros.memory import Memory, Task
+
+GAP_WORDS = {
+    "no_frames": "the camera gave no pictures",
+    "dropped": "the model was slower than the camera",
+    "failed": "the model wrote no memory that can be read",
+    "inactive": "the agent was not active",
+}
+STATUS_WORDS = {
+    "queued": "not answered yet",
+    "not_in_memory": "not in memory",
+    "not_watching": "not watching then",
+    "timed_out": "timed out",
+    "failed": "failed",
+}
+
+
+def place(pose: Pose | None) -> str:
+    """Where the observer was, to the decimetre."""
+    return "" if pose is None else f"{pose.map_id or pose.frame_id} ({pose.x:.1f}, {pose.y:.1f})"
+
+
+def memory_line(memory: Memory, zone: dt.tzinfo | None) -> str:
+    head = [span(memory.start_ns, memory.end_ns, zone), memory.camera, place(memory.pose)]
+    return _hang("  ".join(part for part in head if part), f"{memory.text}  [{memory.id}]")
+
+
+def gap_line(gap: Gap, zone: dt.tzinfo | None) -> str:
+    seconds = (gap.end_ns - gap.start_ns) / 1e9
+    why = f"not watching for {seconds:.0f} s: {GAP_WORDS.get(gap.reason, gap.reason)} ({gap.reason})"
+    return f"{span(gap.start_ns, gap.end_ns, zone)}  {gap.camera}  ... {why}"
+
+
+def evidence_line(memory: Memory, score: float, zone: dt.tzinfo | None) -> str:
+    at = f"{local(memory.start_ns, zone):%a %d %b} {span(memory.start_ns, memory.end_ns, zone)}"
+    head = [f"[{memory.id}]", at, memory.camera, place(memory.pose), f"score {score:.2f}"]
+    return _hang("  " + "  ".join(part for part in head if part), memory.text)
+
+
+def task_line(task: Task, zone: dt.tzinfo | None) -> str:
+    lines = [f"{clock(task.asked_ns, zone)}  [{task.id}] {task.question}"]
+    if task.choices:
+        lines[0] += f"  ({' / '.join(task.choices)})"
+    if task.kind != "question":
+        lines[0] += f"  ({task.kind})"
+    if task.answer is not None:
+        known = f"; known answer: {task.known_answer}" if task.known_answer else ""
+        sources = ", ".join(str(number) for number in task.evidence)
+        lines.append(
+            f"          {task.answer}  (confidence {task.confidence:.2f}; memories {sources}{known})"
+        )
+    else:
+        status = STATUS_WORDS.get(task.status, task.status)
+        lines.append(_hang(f"          {status}" + (":" if task.message else ""), task.message))
+    return "\n".join(lines)
+
+
+def day_heading(stamp_ns: int, zone: dt.tzinfo | None) -> str:
+    return day(stamp_ns, zone)
+
+
+def memory_record(memory: Memory, zone: dt.tzinfo | None) -> dict[str, Any]:
+    names = (
+        "id",
+        "camera",
+        "episode",
+        "start_ns",
+        "end_ns",
+        "text",
+        "model",
+        "revision",
+        "adapter",
+        "prompt_hash",
+    )
+    record = {"type": "memory"} | {name: getattr(memory, name) for name in names}
+    record |= {"start": iso(memory.start_ns, zone), "end": iso(memory.end_ns, zone)}
+    return record | {"pose": vars(memory.pose) if memory.pose else None}
+
+
+def gap_record(gap: Gap, zone: dt.tzinfo | None) -> dict[str, Any]:
+    return {"type": "gap"} | vars(gap) | {"start": iso(gap.start_ns, zone), "end": iso(gap.end_ns, zone)}
+
+
+def task_record(task: Task, zone: dt.tzinfo | None) -> dict[str, Any]:
+    return (
+        {"type": "task"}
+        | vars(task)
+        | {"asked": iso(task.asked_ns, zone), "answered": iso(task.answered_ns, zone)}
+    )
+
+
+def print_record(record: dict[str, Any]) -> None:
+    """One JSON object on one line."""
+    print(json.dumps(record, ensure_ascii=False))
+
+
+def _hang(head: str, text: str) -> str:
+    """`head  text`, wrapped under its head where a person reads it in a terminal."""
+    line = f"{head}  {text}".rstrip()
+    if not sys.stdout.isatty():
+        return line
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False
+    )
