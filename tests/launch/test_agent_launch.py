@@ -67,7 +67,7 @@ def test_arguments_win_over_the_file_only_when_given(launched, tmp_path, namespa
     settings = tmp_path / "robot.yaml"
     settings.write_text(
         "/**/taskmem_agent:\n  ros__parameters: {model: of-the-file, device: cpu, autostart: false, window: 3}\n"
-        f"{namespace}/home_camera:\n  ros__parameters: {seed: 2000007, camera: of-the-file}\n"
+        f"{namespace}/home_camera:\n  ros__parameters: {{seed: 2000007, camera: of-the-file}}\n"
     )
     launched(f"namespace:={namespace[1:]}", f"params_file:={settings}", "model:=given", "cameras:=front,back", "demo:=true",
              f"database:={tmp_path / 'memory.db'}", "image_transport:=compressed")  # fmt: skip
