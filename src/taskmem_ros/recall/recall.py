@@ -117,16 +117,17 @@ class Recall:
 
         Raises ValueError where it points at memories and means none of the choices.
         """
-        nothing = Answer("not_in_memory", confidence=completion.confidence)
         if reading.answer is None:
-            return replace(nothing, message="The memories do not say it." + self._gaps(asked))
+            return Answer("not_in_memory", message="The memories do not say it." + self._gaps(asked))
         text = match_choice(reading.answer, asked.choices) if asked.choices else reading.answer
         cited = [hits[number - 1] for number in reading.cited]
         if text is None and cited:
             raise ValueError(f"{reading.answer!r} is none of the choices {', '.join(asked.choices)}")
         evidence = cited or (self._saying(text, hits) if text else [])
         if text is None or not evidence:
-            return replace(nothing, message=f"The reader said {reading.answer!r}, and no memory says so.")
+            return Answer(
+                "not_in_memory", message=f"The reader said {reading.answer!r}, and no memory says so."
+            )
         newest_first = sorted(evidence, key=lambda hit: (-hit.memory.start_ns, -hit.memory.id))
         return Answer(
             "answered",

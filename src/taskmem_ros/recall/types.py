@@ -23,11 +23,9 @@ class Answer:
     status: one of taskmem_ros.memory.OUTCOMES: "answered"; "not_in_memory" (the memories do not say it);
     "not_watching" (no memory is of the time asked about, because nobody watched then); "timed_out"; "failed"
     (the reader wrote no reply that can be read, twice).
-    text: the answer, "" unless answered. message: why there is no answer, in a sentence, "" where there is
-    one.
+    text: the answer, "" unless answered. message: why there is none, in a sentence, "" where there is one.
     evidence: the memories that say it, newest first; where timed out, those that were found to read.
-    confidence: the reader's in what it wrote, 0..1; 0 where it wrote nothing. watermark: newest memory id
-    then.
+    confidence: the reader's, 0..1; 0 unless answered. watermark: the newest memory's id at that time.
     """
 
     status: str
