@@ -1,4 +1,5 @@
 """Bags in both storages, written here by rosbags' own writer."""
+
 from __future__ import annotations
 
 import math
@@ -10,7 +11,17 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from taskmem_ros.clips import NS, BagError, BagTopic, Clip, ClipSettings, Gap, camera_name, clips_from, image_topics
+from taskmem_ros.clips import (
+    NS,
+    BagError,
+    BagTopic,
+    Clip,
+    ClipSettings,
+    Gap,
+    camera_name,
+    clips_from,
+    image_topics,
+)
 
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 START = 1_790_000_000
@@ -84,14 +95,16 @@ IMAGE, COMPRESSED, TF = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImag
 
 
 def recording(seconds=25.0):
-    """2 Hz pictures, raw and compressed; the base drives along x at 1 m/s from 5 s on; the camera sits on it."""
+    """2 Hz pictures, raw and compressed; from 5 s on the base, with the camera, drives along x at 1 m/s."""
     messages = [("/tf_static", TF, START + 9, transform(START, "base", "camera_optical", x=0.25))]
     for i in range(round(seconds * 2)):
         t = START + i / 2
         messages.append(("/front/image_raw", IMAGE, t + LATENCY, image(t)))
         messages.append(("/front/image_raw/compressed", COMPRESSED, t + LATENCY, compressed(t)))
     for i in range(50, round(seconds * 10)):
-        messages.append(("/tf", TF, START + i / 10 + 0.55, transform(START + i / 10, "map", "base", x=i / 10)))
+        messages.append(
+            ("/tf", TF, START + i / 10 + 0.55, transform(START + i / 10, "map", "base", x=i / 10))
+        )
     messages.append(("/chatter", "std_msgs/msg/String", START + 1, make("std_msgs/msg/String", data="hello")))
     return messages
 
@@ -126,7 +139,9 @@ def test_poses_are_the_cameras_at_the_stamp_or_unknown(bag):
 def test_clips_are_the_same_each_time_and_only_sampled_frames_are_deserialized(bag, monkeypatch):
     source = BagTopic(bag, "/front/image_raw")
     read = []
-    monkeypatch.setattr(source, "_deserialize", lambda data, kind: read.append(1) or BagTopic._deserialize(source, data, kind))
+    monkeypatch.setattr(
+        source, "_deserialize", lambda data, kind: read.append(1) or BagTopic._deserialize(source, data, kind)
+    )
     first = list(clips_from(source, ClipSettings()))
     assert len(read) == 10
     second = list(clips_from(source, ClipSettings()))
@@ -147,7 +162,9 @@ def test_wrong_topic_lists_the_image_topics(bag):
     for topic in ("/rear/image_raw", "/chatter"):
         with pytest.raises(BagError) as caught:
             BagTopic(bag, topic)
-        assert "/front/image_raw (50 of Image), /front/image_raw/compressed (50 of CompressedImage)" in str(caught.value)
+        assert "/front/image_raw (50 of Image), /front/image_raw/compressed (50 of CompressedImage)" in str(
+            caught.value
+        )
         assert topic in str(caught.value)
     assert [(t.name, t.count) for t in image_topics(bag)][0] == ("/front/image_raw", 50)
 
@@ -164,11 +181,17 @@ def test_bad_pictures_are_left_out_counted_and_logged(tmp_path, caplog):
         ("/a/image_raw", IMAGE, START + 4, image(START + 4)),
         ("/b/compressed", COMPRESSED, START, compressed(START, b"garbage")),
     ]
-    path = write(tmp_path / "bag", StoragePlugin.SQLITE3, [(t, k, at, bytes(m) if m is good else m) for t, k, at, m in messages])
+    path = write(
+        tmp_path / "bag",
+        StoragePlugin.SQLITE3,
+        [(t, k, at, bytes(m) if m is good else m) for t, k, at, m in messages],
+    )
     source = BagTopic(path, "/a/image_raw")
     assert [f.stamp_ns // NS - START for f in source] == [0, 4]
     assert source.unreadable == 3
-    assert "step 3: expected at least 48" in caplog.text and "3 of 5 pictures could not be read" in caplog.text
+    assert (
+        "step 3: expected at least 48" in caplog.text and "3 of 5 pictures could not be read" in caplog.text
+    )
     assert list(BagTopic(path, "/b/compressed")) == []
 
 

@@ -1,4 +1,5 @@
 """Clipper, on streams whose clips and gaps can be worked out by hand. Times in the tests are seconds."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -23,7 +24,7 @@ def run(times, settings=SETTINGS, **kwargs):
 
 
 def brief(pieces):
-    """Clips as (episode, start, end, frame times), gaps as (episode, start, end, reason); seconds, rounded."""
+    """Clips as (episode, start, end, frame times), gaps as (episode, start, end, reason); in seconds."""
     return [
         (
             p.episode,
@@ -175,7 +176,7 @@ def test_paused_sim_time_is_no_stall():
 
 
 def test_stamps_of_another_clock_make_no_bogus_gap():
-    """A bag from last year, played without /clock and paused for a minute: nothing is missing in stamp time."""
+    """A bag from last year, played without /clock and paused for a minute: no stamp is missing."""
     clipper, now = Clipper("cam", SETTINGS), 1_790_000_000
     clipper.add(frame(100))
     out = []
@@ -251,5 +252,10 @@ def test_a_frame_of_another_camera_is_refused():
 def test_clips_from_keeps_cameras_apart():
     frames = [Frame(ns(t), camera, IMAGE) for t in np.arange(0, 12, 0.5) for camera in ("left", "right")]
     pieces = list(clips_from(frames, SETTINGS))
-    assert [(p.camera, len(p.frames)) for p in pieces] == [("left", 4), ("right", 4), ("left", 1), ("right", 1)]
+    assert [(p.camera, len(p.frames)) for p in pieces] == [
+        ("left", 4),
+        ("right", 4),
+        ("left", 1),
+        ("right", 1),
+    ]
     assert not any(isinstance(p, Gap) for p in pieces)

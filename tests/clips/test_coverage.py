@@ -1,4 +1,5 @@
-"""Seeded random streams: every nanosecond of an episode is in exactly one clip or gap, whatever the camera does."""
+"""Seeded random streams: every nanosecond of an episode is in exactly one clip or gap."""
+
 from __future__ import annotations
 
 import random
@@ -14,11 +15,13 @@ IMAGES = [np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)]
 def random_settings(rng: random.Random) -> ClipSettings:
     clip = rng.choice([1.0, 2.5, 7.0, 10.0, 60.0])
     rate = rng.choice([1 / clip, 0.4, 1 / 3, 2.0, 30.0])
-    return ClipSettings(sample_rate=max(rate, 1 / clip), clip_seconds=clip, max_stall=rng.choice([0.5, 5.0, 25.0, 100.0]))
+    return ClipSettings(
+        sample_rate=max(rate, 1 / clip), clip_seconds=clip, max_stall=rng.choice([0.5, 5.0, 25.0, 100.0])
+    )
 
 
 def random_stream(rng: random.Random, n: int) -> list[int]:
-    """Stamps in order of arrival: jitter, stalls, jumps both ways, duplicates, overtaken frames, changing rates."""
+    """Stamps as they arrive: jitter, stalls, jumps both ways, duplicates, late frames, changing rates."""
     now = rng.choice([0, 0, rng.randrange(10**9), 1_790_000_000 * NS + rng.randrange(NS)])
     period = rng.choice([0.03, 0.1, 0.5, 2.0, 12.0])
     stamps = []
@@ -76,7 +79,9 @@ def test_offline_streams(seed):
     pieces += clipper.flush()
     gated_pieces += gated.flush()
     assert_partition(pieces, settings)
-    assert [(p.start_ns, p.end_ns, type(p)) for p in pieces] == [(p.start_ns, p.end_ns, type(p)) for p in gated_pieces]
+    assert [(p.start_ns, p.end_ns, type(p)) for p in pieces] == [
+        (p.start_ns, p.end_ns, type(p)) for p in gated_pieces
+    ]
     assert pieces[0].start_ns == stamps[0]
     assert pieces[-1].episode == clipper.episode
     # A gap is told only where the camera really was silent for as long, or for whole clips.
@@ -149,7 +154,7 @@ def test_delivered_and_dropped_together_are_what_was_put(policy, seed):
                 out += queue.put(piece) if isinstance(piece, Clip) else [piece]
         if rng.random() < 0.05 and len(queue):
             out.append(queue.get(timeout=0))
-    for name, clipper in clippers.items():
+    for clipper in clippers.values():
         rest = clipper.flush()
         put += rest
         out += [gap for clip in rest for gap in queue.put(clip)]

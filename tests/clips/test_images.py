@@ -1,4 +1,5 @@
-"""Every encoding against OpenCV's own conversion, with padded rows and both byte orders; and what must be refused."""
+"""Every encoding against OpenCV's own conversion, with padding and both byte orders; and the refusals."""
+
 from __future__ import annotations
 
 import array
@@ -29,7 +30,7 @@ def random_pixels(kind: str, channels: int, height=H, width=W) -> np.ndarray:
 
 
 def fields(pixels: np.ndarray, pad: int = 0, big: bool = False):
-    """(height, width, step, is_bigendian, data) of a message with these pixels and `pad` junk bytes after each row."""
+    """(height, width, step, is_bigendian, data) of these pixels, with `pad` junk bytes after each row."""
     stored = pixels.astype(pixels.dtype.newbyteorder(">" if big else "<"))
     rows = stored.reshape(len(pixels), -1).view(np.uint8)
     rows = np.hstack([rows, np.full((len(pixels), pad), 77, np.uint8)])
@@ -101,7 +102,18 @@ def test_encoding(encoding, pad, big):
 def test_every_encoding_sensor_msgs_names_is_covered():
     named = set(REFERENCE) | {"nv12", "nv21", "nv24", "16UC1", "32FC1", "64FC1"}
     assert {f"bayer_{o}{b}" for o in ("rggb", "bggr", "gbrg", "grbg") for b in (8, 16)} <= named
-    assert {"rgb8", "rgba8", "rgb16", "rgba16", "bgr8", "bgra8", "bgr16", "bgra16", "mono8", "mono16"} <= named
+    assert {
+        "rgb8",
+        "rgba8",
+        "rgb16",
+        "rgba16",
+        "bgr8",
+        "bgra8",
+        "bgr16",
+        "bgra16",
+        "mono8",
+        "mono16",
+    } <= named
 
 
 def test_bayer_patterns_name_their_upper_left_pixels():
@@ -114,7 +126,9 @@ def test_bayer_patterns_name_their_upper_left_pixels():
         assert rgb[4:-4, 4:-4, 0].min() == 200 and rgb[..., 1:].max() == 0
 
 
-@pytest.mark.parametrize("encoding,code", [("nv12", cv2.COLOR_YUV2RGB_NV12), ("nv21", cv2.COLOR_YUV2RGB_NV21)])
+@pytest.mark.parametrize(
+    "encoding,code", [("nv12", cv2.COLOR_YUV2RGB_NV12), ("nv21", cv2.COLOR_YUV2RGB_NV21)]
+)
 @pytest.mark.parametrize("pad", [0, 16])
 def test_nv12_and_nv21(encoding, code, pad):
     planes = random_pixels("u1", 1, H * 3 // 2)
@@ -137,11 +151,19 @@ def test_nv24_has_the_colours_of_nv12(pad):
     assert_rgb(to_rgb("nv24", H, W, W + pad, False, data), expected)
 
 
-@pytest.mark.parametrize("encoding,kind,unit", [("16UC1", "u2", 1000), ("32FC1", "f4", 1), ("64FC1", "f8", 1)])
+@pytest.mark.parametrize(
+    "encoding,kind,unit", [("16UC1", "u2", 1000), ("32FC1", "f4", 1), ("64FC1", "f8", 1)]
+)
 @pytest.mark.parametrize("big", [False, True])
 def test_depth_is_near_bright_far_dark_unknown_black(encoding, kind, unit, big):
     metres = np.array([[0.001, 2.5, 5, 10, 60]])
-    assert to_rgb(encoding, *fields((metres * unit).astype(kind), 4, big))[0, :, 0].tolist() == [255, 192, 128, 1, 1]
+    assert to_rgb(encoding, *fields((metres * unit).astype(kind), 4, big))[0, :, 0].tolist() == [
+        255,
+        192,
+        128,
+        1,
+        1,
+    ]
     unknown = np.array([[0, np.nan, np.inf, -np.inf, -1]]) if kind[0] == "f" else np.zeros((1, 5))
     assert to_rgb(encoding, *fields(unknown.astype(kind), 4, big)).max() == 0
 
@@ -203,7 +225,9 @@ def test_random_fields_never_raise_anything_else():
         height, width = rng.integers(0, 7, 2)
         step, size = rng.integers(0, 60), rng.integers(0, 200)
         try:
-            image = to_rgb(str(rng.choice(names)), height, width, step, bool(rng.integers(2)), rng.bytes(size))
+            image = to_rgb(
+                str(rng.choice(names)), height, width, step, bool(rng.integers(2)), rng.bytes(size)
+            )
         except ImageError:
             continue
         good += 1
@@ -218,14 +242,18 @@ def encode(extension: str, pixels: np.ndarray, *params: int) -> bytes:
     return cv2.imencode(extension, pixels, list(params))[1].tobytes()
 
 
-@pytest.mark.parametrize("format", ["jpeg", "jpg", "rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8", ""])
+@pytest.mark.parametrize(
+    "format", ["jpeg", "jpg", "rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8", ""]
+)
 def test_jpeg(format):
     rgb = compressed_to_rgb(format, encode(".jpg", SMOOTH[..., ::-1], cv2.IMWRITE_JPEG_QUALITY, 95))
     assert rgb.flags.c_contiguous and np.abs(rgb.astype(int) - SMOOTH).mean() < 2
 
 
 def test_jpeg_that_stores_rgb_in_the_place_of_bgr():
-    rgb = compressed_to_rgb("rgb8; jpeg compressed rgb8", encode(".jpg", SMOOTH, cv2.IMWRITE_JPEG_QUALITY, 95))
+    rgb = compressed_to_rgb(
+        "rgb8; jpeg compressed rgb8", encode(".jpg", SMOOTH, cv2.IMWRITE_JPEG_QUALITY, 95)
+    )
     assert np.abs(rgb.astype(int) - SMOOTH).mean() < 2
 
 
@@ -289,7 +317,12 @@ def test_messages_are_duck_typed():
     pixels = random_pixels("u1", 3)
     height, width, step, big, data = fields(pixels, 3)
     message = SimpleNamespace(
-        encoding="rgb8", height=height, width=width, step=step, is_bigendian=int(big), data=array.array("B", data)
+        encoding="rgb8",
+        height=height,
+        width=width,
+        step=step,
+        is_bigendian=int(big),
+        data=array.array("B", data),
     )
     assert_rgb(message_to_rgb(message), pixels)
     assert_rgb(message_to_rgb(SimpleNamespace(format="png", data=encode(".png", pixels[..., ::-1]))), pixels)
@@ -320,7 +353,7 @@ FAKES = {
 
 @pytest.mark.parametrize("kind", FAKES)
 def test_only_a_working_cv_bridge_is_used_and_a_broken_one_cannot_kill_the_process(kind, tmp_path):
-    """In a child process, as importing any cv_bridge here would stay. The fakes stand for builds that behave so."""
+    """In a child process, where importing one leaves no trace. The fakes stand for builds that behave so."""
     (tmp_path / "cv_bridge.py").write_text(textwrap.dedent(FAKES[kind]))
     script = f"""
         import sys; sys.path[:0] = {[str(tmp_path), *sys.path]!r}
@@ -329,7 +362,9 @@ def test_only_a_working_cv_bridge_is_used_and_a_broken_one_cannot_kill_the_proce
         from taskmem_ros.clips.images import to_rgb
         print(working_cv_bridge() is not None, to_rgb("bgr8", 1, 1, 3, False, bytes([1, 2, 3])).tolist())
         """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120
+    )
     assert run.stdout.split(" ", 1) == [str(kind == "works"), "[[[3, 2, 1]]]\n"], run.stderr
     assert ("does not work here" in run.stderr) == (kind != "works")
 

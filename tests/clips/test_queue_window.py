@@ -1,4 +1,5 @@
 """The queue's drop policies by example, its blocking, and the sliding window."""
+
 from __future__ import annotations
 
 import threading

@@ -1,4 +1,5 @@
 """TransformBuffer against 4x4 matrices, and its refusals."""
+
 from __future__ import annotations
 
 import math

@@ -1,4 +1,5 @@
 """Film files made here with OpenCV's writer."""
+
 from __future__ import annotations
 
 import cv2

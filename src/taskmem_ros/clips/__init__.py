@@ -1,4 +1,5 @@
 """clips: frames -> clips and gaps. No ROS, no torch."""
+
 from .bag import BagError, BagTopic, camera_name, image_topics
 from .clipper import Clipper, FrameSource, clips_from
 from .images import ImageError, compressed_to_rgb, header_stamp_ns, message_to_rgb, to_rgb

@@ -1,4 +1,5 @@
-"""One image topic of a rosbag2 recording (sqlite3 or mcap) -> Frames with the observer's pose; needs no ROS."""
+"""One image topic of a rosbag2 (sqlite3 or mcap) -> Frames with the observer's pose; needs no ROS."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -23,7 +24,15 @@ STAMPS = ("header", "received")
 
 # Transforms around a picture's time are recorded after the picture, so they are read this far ahead of it.
 TF_AHEAD_NS = NS
-_SUFFIXES = ("compressed", "image_raw", "image", "image_color", "image_mono", "image_rect", "image_rect_color")
+_SUFFIXES = (
+    "compressed",
+    "image_raw",
+    "image",
+    "image_color",
+    "image_mono",
+    "image_rect",
+    "image_rect_color",
+)
 
 
 class BagError(Exception):
@@ -55,11 +64,11 @@ def camera_name(topic: str) -> str:
 class BagTopic:
     """The frames of one Image or CompressedImage topic, oldest first; may be read any number of times.
 
-    `path` is the bag's folder, or its .mcap or .db3 file. Frames are stamped by header.stamp, or by the time they
-    were recorded with stamps="received" (for cameras that leave the header empty). The pose is that of the image's
-    frame_id in `map_frame`, by the transforms in the bag; None where they do not tell it.
+    `path` is the bag's folder, or its .mcap or .db3 file. Frames are stamped by header.stamp, or by the time
+    they were recorded with stamps="received" (for cameras that leave the header empty). The pose is that of
+    the image's frame_id in `map_frame`, by the transforms in the bag; None where they do not tell it.
     Pictures that cannot be read are left out, counted in `unreadable`, and logged.
-    Raises BagError at once if the bag cannot be read, or has no such image topic (the message lists those it has).
+    Raises BagError at once if the bag cannot be read, or has no such image topic (it lists those it has).
     """
 
     def __init__(
@@ -86,15 +95,19 @@ class BagTopic:
         found = [t for t in topics if t.name == self.topic]
         if not found:
             listed = ", ".join(f"{t.name} ({t.count} of {t.type.split('/')[-1]})" for t in topics) or "none"
-            raise BagError(f"bag {str(path)!r} has no image topic {self.topic!r}; its image topics are: {listed}")
+            raise BagError(
+                f"bag {str(path)!r} has no image topic {self.topic!r}; its image topics are: {listed}"
+            )
         self.count = found[0].count
 
     def frames(self, wants: Callable[[int], bool] | None = None) -> Iterator[Frame]:
-        """All frames, or only those whose stamp `wants` accepts; only these are deserialized and converted."""
+        """All frames, or only those whose stamp `wants` accepts; only these are deserialized."""
         self.unreadable = 0
         with _open(self.path) as reader, _open(self.path) as tf_reader:
             transforms = _Transforms(tf_reader, self._types)
-            connections = [c for c in reader.connections if c.topic == self.topic and c.msgtype in IMAGE_TYPES]
+            connections = [
+                c for c in reader.connections if c.topic == self.topic and c.msgtype in IMAGE_TYPES
+            ]
             for connection, received_ns, data in _messages(self.path, reader, connections):
                 try:
                     stamp = received_ns if self.stamps == "received" else header_stamp_ns(data)
@@ -116,8 +129,10 @@ class BagTopic:
     def _deserialize(self, data: bytes, msgtype: str) -> Any:
         try:
             return self._types.deserialize_cdr(data, msgtype)
-        except Exception as error:  # rosbags raises whatever numpy and struct do on a message that was cut short
-            raise ImageError(f"message of type {msgtype} with {len(data)} bytes cannot be deserialized: {error}") from error
+        except Exception as error:  # rosbags raises whatever numpy and struct do on a cut message
+            raise ImageError(
+                f"message of type {msgtype} with {len(data)} bytes cannot be deserialized: {error}"
+            ) from error
 
     def _pose(self, transforms: _Transforms, frame_id: str, stamp: int) -> Pose | None:
         pose = transforms.buffer.lookup(self.map_frame, frame_id, stamp)

@@ -1,9 +1,10 @@
 """cv_bridge, where a working one is installed.
 
-apt's cv_bridge is compiled against one major version of numpy and may crash the process when imported beside another
-(its C module was seen to segfault as well as to raise). So it is tried once, in a child process, on pictures whose
-result is known; only a cv_bridge that passed there is imported here.
+apt's cv_bridge is compiled against one major version of numpy and may crash the process when imported beside
+another (its C module raises, and segfaults were reported). So it is tried once, in a child process, on
+pictures whose result is known; only a cv_bridge that passed there is imported here.
 """
+
 from __future__ import annotations
 
 import functools
@@ -27,13 +28,16 @@ import numpy as np, sys
 from cv_bridge import CvBridge
 pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 def convert(encoding, pixels, target):
-    message = SimpleNamespace(encoding=encoding, height=pixels.shape[0], width=pixels.shape[1], step=pixels.strides[0],
+    height, width = pixels.shape[:2]
+    message = SimpleNamespace(encoding=encoding, height=height, width=width, step=pixels.strides[0],
                               is_bigendian=sys.byteorder == "big", data=pixels.tobytes())
     return CvBridge().imgmsg_to_cv2(message, target)
 assert np.array_equal(convert("bgr8", pixels, "rgb8"), pixels[..., ::-1]), "bgr8 came out wrong"
 deep = pixels[..., 0].astype(np.uint16) * 1000
-assert np.array_equal(convert("mono16", deep, "rgb16"), np.repeat(deep[..., None], 3, axis=2)), "mono16 came out wrong"
-assert convert("bayer_rggb8", np.zeros((4, 4), np.uint8), "rgb8").shape == (4, 4, 3), "bayer_rggb8 came out wrong"
+grey = np.repeat(deep[..., None], 3, axis=2)
+assert np.array_equal(convert("mono16", deep, "rgb16"), grey), "mono16 came out wrong"
+mosaic = np.zeros((4, 4), np.uint8)
+assert convert("bayer_rggb8", mosaic, "rgb8").shape == (4, 4, 3), "bayer_rggb8 came out wrong"
 """
 
 
@@ -56,7 +60,7 @@ class Bridge:
 
 @functools.lru_cache(maxsize=1)
 def working_cv_bridge() -> Bridge | None:
-    """The installed cv_bridge if it works beside this numpy and OpenCV, else None; checked once in a process."""
+    """The installed cv_bridge if it works beside this numpy, else None; checked once in a process."""
     if not sys.executable or importlib.util.find_spec("cv_bridge") is None:
         return None
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -69,6 +73,8 @@ def working_cv_bridge() -> Bridge | None:
         return None
     if check.returncode != 0:
         why = (check.stderr.strip().splitlines() or [f"exit status {check.returncode}"])[-1]
-        log.warning("cv_bridge is installed but does not work here (%s): rosbags-image converts the images", why)
+        log.warning(
+            "cv_bridge is installed but does not work here (%s): rosbags-image converts the images", why
+        )
         return None
     return Bridge()

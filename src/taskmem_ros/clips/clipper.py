@@ -1,10 +1,11 @@
 """Frames of one camera in, clips and gaps out. Pure: no threads, no clock, no I/O.
 
-The timeline of an episode runs from its first frame to one nanosecond after the last frame that was seen, and is cut
-into touching spans: every nanosecond is in exactly one Clip or Gap. A clip ends at the clock's grid (clip i covers
-[i, i + 1) * clip_seconds), or earlier where the camera fell silent for longer than max_stall, where stamps jumped
-back, where the picture's size changed, or at flush().
+The timeline of an episode runs from its first frame to one nanosecond after the last frame that was seen, and
+is cut into touching spans: every nanosecond is in exactly one Clip or Gap. A clip ends at the clock's grid
+(clip i covers [i, i + 1) * clip_seconds), or earlier where the camera fell silent for longer than max_stall,
+where stamps jumped back, where the picture's size changed, or at flush().
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
@@ -51,7 +52,8 @@ class Clipper:
             return True
         if self._is_late(stamp_ns):
             if self._seen is not None and stamp_ns > self._seen:
-                self._seen = stamp_ns  # a burst after a stall: alive again, though this time was given out as a gap
+                # A burst after a stall: the camera is alive again, though this time was given out as a gap.
+                self._seen = stamp_ns
             self.ignored += 1
             return False
         if not self._frames or stamp_ns >= self._end or self._has_stalled(stamp_ns):
@@ -62,9 +64,11 @@ class Clipper:
         return False
 
     def add(self, frame: Frame) -> list[Clip | Gap]:
-        """Take a frame and return what it completed, oldest first; a frame that is not wanted completes nothing."""
+        """Take a frame and return what it completed, oldest first; one not wanted completes nothing."""
         if frame.camera != self.camera:
-            raise ValueError(f"a frame of camera {frame.camera!r} was given to the clipper of camera {self.camera!r}")
+            raise ValueError(
+                f"a frame of camera {frame.camera!r} was given to the clipper of camera {self.camera!r}"
+            )
         stamp = frame.stamp_ns
         if not self.wants(stamp):
             return []
@@ -83,7 +87,8 @@ class Clipper:
             self._open(frame, start=stamp)
         elif not self._frames or stamp >= self._end:
             out += self._close(at=self._end)
-            out += self._gap(self._settings_now().clip_start(stamp), NO_FRAMES)  # whole clips without any frame
+            whole_clips_end = self._settings_now().clip_start(stamp)
+            out += self._gap(whole_clips_end, NO_FRAMES)
             self._open(frame, start=self._done)
         elif frame.image.shape != self._frames[0].image.shape:
             out += self._close(at=stamp)
@@ -97,11 +102,11 @@ class Clipper:
     def tick(self, now_ns: int) -> list[Clip | Gap]:
         """Time has passed: close a clip whose camera has stalled, and report the silence so far.
 
-        `now_ns` is the clock of the node that receives the frames (sim time when it runs on sim time); call it about
-        once a second. Only how far that clock moves since the camera was last seen counts, so neither a camera's
-        latency nor a paused or reset sim clock looks like a stall. Where stamps are not of this clock at all (a bag
-        played without /clock, a camera with its own clock) the clip is closed, and the gap is reported when the next
-        frame shows how long it was.
+        `now_ns` is the clock of the node that receives the frames (sim time when it runs on sim time); call
+        it about once a second. Only how far that clock moves since the camera was last seen counts, so
+        neither a camera's latency nor a paused or reset sim clock looks like a stall. Where stamps are not of
+        this clock at all (a bag played without /clock, a camera with its own clock) the clip is closed, and
+        the gap is reported when the next frame shows how long it was.
         """
         if self._seen is None or self._paused:
             return []
@@ -116,14 +121,14 @@ class Clipper:
         return out
 
     def flush(self) -> list[Clip | Gap]:
-        """End of the stream, or a pause: close the open clip. A later frame reports the time between as "inactive"."""
+        """End of the stream, or a pause: close the open clip. The time until a later frame is "inactive"."""
         if self._seen is None:
             return []
         self._paused = True
         return list(self._close())
 
     def apply(self, settings: ClipSettings) -> None:
-        """Use new settings from the next clip on; raises ValueError and changes nothing if they are not valid."""
+        """Use new settings from the next clip on; ValueError, and nothing changed, if they are not valid."""
         self._next_settings = settings.validate()
 
     def _is_new_episode(self, stamp: int) -> bool:
@@ -201,7 +206,7 @@ class FrameSource(Protocol):
 def clips_from(
     frames: Iterable[Frame] | FrameSource, settings: ClipSettings, *, episode: int = 0
 ) -> Iterator[Clip | Gap]:
-    """Cut a whole recording into clips and gaps, by the same code as a live camera; several cameras may be mixed.
+    """Cut a whole recording into clips and gaps, by the same code as a live camera; cameras may be mixed.
 
     Depends on the frames alone, never on when it runs, so the same recording gives the same clips each time.
     """

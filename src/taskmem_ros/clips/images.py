@@ -1,10 +1,12 @@
-"""ROS image messages -> RGB uint8 (H, W, 3), C-contiguous, by plain fields: needs no ROS and no message classes.
+"""ROS image messages -> RGB uint8 (H, W, 3), C-contiguous, from plain fields: needs no ROS.
 
-rosbags-image knows the colour encodings, and cv_bridge is used instead where a working one is installed. Neither is
-given a message as it comes: rosbags-image ignores `step`, reads NV12 at the wrong height and fails on bad data with
-whatever numpy or OpenCV raise, and cv_bridge's big-endian path breaks on numpy 2. So sizes are checked, rows unpadded
-and bytes swapped here first, and what cannot be a picture is an ImageError that says why.
+rosbags-image knows the colour encodings, and cv_bridge is used instead where a working one is installed.
+Neither is given a message as it comes: rosbags-image ignores `step`, reads NV12 at the wrong height and fails
+on bad data with whatever numpy or OpenCV raise, and cv_bridge's big-endian path breaks on numpy 2. So sizes
+are checked, rows unpadded and bytes swapped here first, and what cannot be a picture is an ImageError that
+says why.
 """
+
 from __future__ import annotations
 
 import re
@@ -33,7 +35,10 @@ class ImageError(Exception):
 # Encodings with a colour meaning: (numpy type, values per pixel).
 _COLOURS = {
     **{name: ("u1", n) for name, n in [("rgb8", 3), ("bgr8", 3), ("rgba8", 4), ("bgra8", 4), ("mono8", 1)]},
-    **{name: ("u2", n) for name, n in [("rgb16", 3), ("bgr16", 3), ("rgba16", 4), ("bgra16", 4), ("mono16", 1)]},
+    **{
+        name: ("u2", n)
+        for name, n in [("rgb16", 3), ("bgr16", 3), ("rgba16", 4), ("bgra16", 4), ("mono16", 1)]
+    },
     **{f"bayer_{order}8": ("u1", 1) for order in ("rggb", "bggr", "gbrg", "grbg")},
     **{f"bayer_{order}16": ("u2", 1) for order in ("rggb", "bggr", "gbrg", "grbg")},
     **{name: ("u1", 2) for name in ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")},
@@ -51,12 +56,14 @@ def to_rgb(encoding: str, height: int, width: int, step: int, is_bigendian: bool
     - 16-bit values become 8-bit linearly (65535 is white), alpha is dropped.
     - Depth (16UC1 in millimetres, 32FC1 and 64FC1 in metres, as REP 118 says) becomes grey, the same in every
       frame: 0 m is white, DEPTH_RANGE_M and beyond nearly black, unknown (0, NaN, infinite, negative) black.
-    - The other unnamed types (8UC1, 16SC3 ...) are grey for 1 channel, BGR for 3 and BGRA for 4 as OpenCV has them;
-      their white is the type's largest value, or 1.0 for floats; negative is black.
+    - The other unnamed types (8UC1, 16SC3 ...) are grey for 1 channel, BGR for 3 and BGRA for 4 as OpenCV has
+      them; their white is the type's largest value, or 1.0 for floats; negative is black.
     """
     height, width, step = int(height), int(width), int(step)
     if height <= 0 or width <= 0:
-        raise ImageError(f"{encoding} image of {width}x{height} has no pixels: width and height must be above 0")
+        raise ImageError(
+            f"{encoding} image of {width}x{height} has no pixels: width and height must be above 0"
+        )
     buffer = _bytes(data)
     if encoding in _PLANAR:
         return _planar(encoding, height, width, step, buffer)
@@ -70,10 +77,11 @@ def to_rgb(encoding: str, height: int, width: int, step: int, is_bigendian: bool
 
 
 def compressed_to_rgb(format: str, data) -> np.ndarray:
-    """Convert the fields of a sensor_msgs/CompressedImage (jpeg, png, and what else OpenCV reads, 8 or 16 bits).
+    """Convert the fields of a sensor_msgs/CompressedImage (jpeg, png, and what else OpenCV reads).
 
-    `format` is what image_transport writes ("jpeg", "rgb8; jpeg compressed bgr8", "16UC1; png compressed" ...); the
-    encoding in front of the semicolon says what the values mean (depth, Bayer), as in to_rgb(). Raises ImageError.
+    `format` is what image_transport writes ("jpeg", "rgb8; jpeg compressed bgr8", "16UC1; png compressed");
+    the encoding in front of the semicolon says what the values mean (depth, Bayer), as in to_rgb().
+    Raises ImageError.
     """
     buffer = _bytes(data)
     if "compresseddepth" in format.lower().replace(" ", ""):
@@ -85,11 +93,13 @@ def compressed_to_rgb(format: str, data) -> np.ndarray:
     try:
         pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise ImageError(f"compressed image of format {format!r} with {buffer.size} bytes: {_short(error)}") from None
+        raise ImageError(
+            f"compressed image of format {format!r} with {buffer.size} bytes: {_short(error)}"
+        ) from None
     if pixels is None:
         raise ImageError(
-            f"compressed image of format {format!r} with {buffer.size} bytes starting {_start(buffer)} cannot be "
-            "decoded: expected a whole jpeg or png"
+            f"compressed image of format {format!r} with {buffer.size} bytes starting {_start(buffer)} "
+            "cannot be decoded: expected a whole jpeg or png"
         )
     if pixels.ndim == 3 and "compressed rgb" in format:  # old image_transport could store RGB in BGR's place
         pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
@@ -104,12 +114,15 @@ def message_to_rgb(msg) -> np.ndarray:
 
 
 def header_stamp_ns(serialized: bytes) -> int:
-    """header.stamp of a serialized (CDR) message that begins with a std_msgs/Header, in ns; ImageError if cut short.
+    """header.stamp, in ns, of a serialized (CDR) message that begins with a std_msgs/Header.
 
-    Lets a caller ask Clipper.wants() before it deserializes megabytes of pixels.
+    Lets a caller ask Clipper.wants() before it deserializes megabytes of pixels. Raises
+    ImageError if the message is cut short.
     """
     if len(serialized) < 12:
-        raise ImageError(f"serialized message of {len(serialized)} bytes is too short: a header needs at least 12")
+        raise ImageError(
+            f"serialized message of {len(serialized)} bytes is too short: a header needs at least 12"
+        )
     order = "little" if serialized[1] & 1 else "big"
     seconds = int.from_bytes(serialized[4:8], order, signed=True)
     return seconds * 1_000_000_000 + int.from_bytes(serialized[8:12], order)
@@ -136,11 +149,14 @@ def _unpad(encoding, height, width, step, buffer, kind, channels) -> np.ndarray:
     dtype = np.dtype(kind)
     row = width * channels * dtype.itemsize
     if step < row:
-        raise ImageError(f"{encoding} image of {width}x{height} has step {step}: expected at least {row} bytes a row")
+        raise ImageError(
+            f"{encoding} image of {width}x{height} has step {step}: expected at least {row} bytes a row"
+        )
     tight_last_row = step * (height - 1) + row
     if buffer.size not in (step * height, tight_last_row):
         raise ImageError(
-            f"{encoding} image of {width}x{height} with step {step} has {buffer.size} bytes: expected {step * height}"
+            f"{encoding} image of {width}x{height} with step {step} has {buffer.size} bytes: "
+            f"expected {step * height}"
         )
     shape, strides = (height, row), (step, 1)
     rows = np.ascontiguousarray(np.lib.stride_tricks.as_strided(buffer, shape, strides, writeable=False))

@@ -1,4 +1,5 @@
 """The bounded queue between the cameras and the policy, and what is given up when the policy is too slow."""
+
 from __future__ import annotations
 
 import threading
@@ -8,18 +9,19 @@ from .types import DROPPED, Clip, Frame, Gap
 
 DROP_POLICIES = ("drop_oldest", "drop_newest", "merge")
 
-# merge stops at clips this many times as long as the shortest one waiting: thinner ones would hide what happened.
+# merge stops at clips this many times as long as the shortest one waiting: thinner ones would hide too much.
 MERGE_LIMIT = 4
 
 
 class ClipQueue:
-    """Clips waiting for the policy, at most `size` of them; thread-safe. `policy` says what happens to one too many:
+    """Clips waiting for the policy, at most `size`; thread-safe. `policy` says what happens to one too many:
 
     drop_oldest  the clip that has waited longest is given up: memory stays close to now (the default)
     drop_newest  the arriving clip is given up: what waits is remembered without holes, and memory lags behind
-    merge        two waiting neighbours become one clip with every other frame: nothing goes unwatched, but it is
-                 watched at half the density; where no two clips may be merged, it drops the oldest. Neighbours are
-                 of one camera and episode and touch in time, and no clip grows beyond 4 times the shortest one.
+    merge        two waiting neighbours become one clip with every other frame: nothing goes unwatched, but it
+                 is watched at half the density; where no two clips may be merged, it drops the oldest.
+                 Neighbours are of one camera and episode and touch in time, and no clip grows beyond 4 times
+                 the shortest one.
 
     Every second given up is returned as Gap("dropped") by the call that gave it up.
     """
@@ -40,7 +42,7 @@ class ClipQueue:
         self._changed = threading.Condition()
 
     def put(self, clip: Clip) -> list[Gap]:
-        """Add a clip without waiting; returns the spans given up for it (a closed queue gives up the clip itself)."""
+        """Add a clip without waiting; returns the spans given up for it (when closed, the clip itself)."""
         with self._changed:
             if self._closed:
                 return [self._give_up(clip)]
@@ -53,7 +55,7 @@ class ClipQueue:
             return gaps
 
     def get(self, timeout: float | None = None) -> Clip | None:
-        """The clip that has waited longest; None after `timeout` seconds without one, or once the queue is closed."""
+        """The clip that has waited longest; None after `timeout` seconds without one, or once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._clips or self._closed, timeout)
             return self._clips.popleft() if self._clips else None
@@ -82,7 +84,9 @@ class ClipQueue:
     def _merge(self) -> bool:
         """Make one clip of the two neighbours that are shortest together; False where there are none."""
         limit = MERGE_LIMIT * max(1, min(clip.end_ns - clip.start_ns for clip in self._clips))
-        pairs = [(i, j) for i, j in self._neighbours() if self._clips[j].end_ns - self._clips[i].start_ns <= limit]
+        pairs = [
+            (i, j) for i, j in self._neighbours() if self._clips[j].end_ns - self._clips[i].start_ns <= limit
+        ]
         if not pairs:
             return False
         i, j = min(pairs, key=lambda pair: self._clips[pair[1]].end_ns - self._clips[pair[0]].start_ns)
@@ -92,7 +96,7 @@ class ClipQueue:
         return True
 
     def _neighbours(self) -> list[tuple[int, int]]:
-        """Index pairs of clips that follow each other without a hole; other cameras' clips may wait between them."""
+        """Index pairs of clips that touch in time; other cameras' clips may wait between them."""
         newest: dict[str, int] = {}
         pairs = []
         for j, clip in enumerate(self._clips):
@@ -107,7 +111,7 @@ class ClipQueue:
 
 
 def merge(a: Clip, b: Clip) -> Clip:
-    """One clip for the spans of two that touch, with as many frames as the fuller of them, evenly spread over time."""
+    """One clip for two that touch, with as many frames as the fuller of them, evenly spread over time."""
     frames = a.frames + b.frames
     keep = max(len(a.frames), len(b.frames))
     return Clip(a.camera, a.episode, a.start_ns, b.end_ns, _spread(frames, keep, a.start_ns, b.end_ns))

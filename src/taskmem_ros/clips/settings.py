@@ -1,4 +1,5 @@
 """How a stream is cut into clips: the numbers, and the grid of clips and sample instants they define."""
+
 from __future__ import annotations
 
 import math
@@ -15,8 +16,9 @@ class ClipSettings:
 
     sample_rate   frames kept per second of stamp time, in hertz
     clip_seconds  length of a clip; clip i covers [i, i + 1) * clip_seconds of stamp time
-    max_stall     seconds of silence from a camera that are still normal; longer ones close the clip and are a gap.
-                  Raise it above the frame period for a camera that is slower than one frame in max_stall seconds.
+    max_stall     seconds of silence from a camera that are still normal; longer ones close the clip and are a
+                  gap. Raise it above the frame period for a camera that is slower than one frame in max_stall
+                  seconds.
     """
 
     sample_rate: float = 0.4
@@ -24,17 +26,19 @@ class ClipSettings:
     max_stall: float = 5.0
 
     def validate(self) -> ClipSettings:
-        """Return self, or raise ValueError with a sentence that names the setting, its value and what is allowed."""
+        """Return self, or raise ValueError with a sentence: the setting, its value and what is allowed."""
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ValueError(f"{name} is {value!r}, but it must be a finite number from {low:g} to {high:g}")
+                raise ValueError(
+                    f"{name} is {value!r}, but it must be a finite number from {low:g} to {high:g}"
+                )
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value:g}, but it must be from {low:g} to {high:g}")
         if self.sample_rate * self.clip_seconds < 1 - 1e-9:
             raise ValueError(
-                f"sample_rate {self.sample_rate:g} Hz leaves less than one frame in a clip of {self.clip_seconds:g} s: "
-                f"use at least {1 / self.clip_seconds:g} Hz, or longer clips"
+                f"sample_rate {self.sample_rate:g} Hz leaves less than one frame in a clip of "
+                f"{self.clip_seconds:g} s: use at least {1 / self.clip_seconds:g} Hz, or longer clips"
             )
         return self
 
@@ -45,7 +49,7 @@ class ClipSettings:
 
     @property
     def period_ns(self) -> int:
-        """Time between two sample instants; rounded up, so that no extra instant falls just before a clip's end."""
+        """Time between sample instants; rounded up, so that no extra one falls just before a clip's end."""
         return math.ceil(NS / self.sample_rate - 1e-3)
 
     @property
@@ -63,5 +67,5 @@ class ClipSettings:
         return stamp_ns // self.clip_ns * self.clip_ns
 
     def slot(self, stamp_ns: int) -> int:
-        """Which sample instant of its clip `stamp_ns` follows: 0 for the first; one frame is kept for each."""
+        """Which sample instant of its clip `stamp_ns` follows, from 0; one frame is kept for each."""
         return stamp_ns % self.clip_ns // self.period_ns

@@ -1,4 +1,5 @@
-"""Where frames of reference were, and when: a small tf buffer in plain Python, for bags and where tf2_ros is missing."""
+"""Where frames of reference were, and when: a tf buffer for bags, and for nodes without tf2_ros."""
+
 from __future__ import annotations
 
 import math
@@ -17,9 +18,10 @@ _Transform = tuple[np.ndarray, np.ndarray]
 class TransformBuffer:
     """Transforms between named frames over time; thread-safe.
 
-    Moving transforms are interpolated between the two samples around the asked time (translation linearly, rotation
-    by slerp) and kept for `history_s`; static ones hold always. There is no extrapolation, except that a sample
-    stands for `tolerance_s` before and after it, as a camera's stamp may be slightly ahead of the newest transform.
+    Moving transforms are interpolated between the two samples around the asked time (translation linearly,
+    rotation by slerp) and kept for `history_s`; static ones hold always. There is no extrapolation, except
+    that a sample stands for `tolerance_s` before and after it, as a camera's stamp may be slightly ahead of
+    the newest transform.
     """
 
     def __init__(self, history_s: float = 10.0, tolerance_s: float = 0.1) -> None:
@@ -37,14 +39,16 @@ class TransformBuffer:
         rotation: Sequence[float],
         static: bool = False,
     ) -> None:
-        """Note that `child` was at `translation` (x, y, z) and `rotation` (x, y, z, w) in `parent` at `stamp_ns`.
+        """`child` was at `translation` (x, y, z) and `rotation` (x, y, z, w) in `parent` at `stamp_ns`.
 
         Raises ValueError, and keeps what it had, if the numbers are no transform or a name is missing.
         A stamp older than the history means that time was set back: the child's older samples are forgotten.
         """
         parent, child = parent.lstrip("/"), child.lstrip("/")
         if not parent or not child or parent == child:
-            raise ValueError(f"transform from {parent!r} to {child!r} needs the names of two different frames")
+            raise ValueError(
+                f"transform from {parent!r} to {child!r} needs the names of two different frames"
+            )
         place, turn = np.array(translation, float), np.array(rotation, float)
         length = float(np.linalg.norm(turn)) if turn.shape == (4,) else math.nan
         if place.shape != (3,) or not np.isfinite(place).all() or not 0.5 < length < 2:
@@ -59,7 +63,7 @@ class TransformBuffer:
             edge.add(stamp_ns, (place, turn / length), self.history_ns)
 
     def lookup(self, target_frame: str, source_frame: str, stamp_ns: int) -> Pose | None:
-        """Pose of `source_frame` in `target_frame` at `stamp_ns`; None where it is not known, never a made-up one."""
+        """Pose of `source_frame` in `target_frame` at `stamp_ns`; None where it is not known."""
         target, source = target_frame.lstrip("/"), source_frame.lstrip("/")
         with self._lock:
             up = self._chain(source, stamp_ns)
@@ -81,7 +85,7 @@ class TransformBuffer:
             self._edges = {child: edge for child, edge in self._edges.items() if edge.static}
 
     def _chain(self, frame: str, stamp_ns: int) -> dict[str, _Transform]:
-        """`frame` and its ancestors, nearest first, each with the transform of `frame` in it, as far as known."""
+        """`frame` and its ancestors, nearest first, each with the transform of `frame` in it."""
         transform: _Transform = (np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))
         chain = {frame: transform}
         while (edge := self._edges.get(frame)) is not None and edge.parent not in chain:

@@ -1,7 +1,9 @@
 """The values that leave this room: poses, frames, clips and gaps.
 
-Times are integer nanoseconds of stamp time (a camera's header.stamp), spans are half-open: [start_ns, end_ns).
+Times are integer nanoseconds of stamp time (a camera's header.stamp), spans are half-open: [start_ns,
+end_ns).
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -82,7 +84,9 @@ class Gap:
         if self.reason not in GAP_REASONS:
             raise ValueError(f"gap reason {self.reason!r} is not known: use one of {', '.join(GAP_REASONS)}")
         if self.end_ns <= self.start_ns:
-            raise ValueError(f"gap of camera {self.camera!r} ends at {self.end_ns} ns, not after its start {self.start_ns} ns")
+            raise ValueError(
+                f"gap of camera {self.camera!r} ends at {self.end_ns} ns, not after {self.start_ns} ns"
+            )
 
     @property
     def seconds(self) -> float:

@@ -1,4 +1,5 @@
 """A film file, a stream or a camera device -> Frames, by OpenCV."""
+
 from __future__ import annotations
 
 import time
@@ -19,12 +20,15 @@ class VideoError(Exception):
 class Video:
     """Frames of a film file (path), a network stream (URL) or a camera device (index, or its digits as text).
 
-    A file's frames are stamped start_ns + their time in the film, counted from its first frame, so variable frame
-    rates are kept. Devices and streams are stamped with this machine's clock when a frame arrives.
-    With `loop` a file begins anew at its end, and stamps go on growing. Raises VideoError at once if it cannot be opened.
+    A file's frames are stamped start_ns + their time in the film, counted from its first frame, so variable
+    frame rates are kept. Devices and streams are stamped with this machine's clock when a frame arrives.
+    With `loop` a file begins anew at its end, and stamps go on growing. Raises VideoError at once if it
+    cannot be opened.
     """
 
-    def __init__(self, source: str | int | Path, *, camera: str = "video", start_ns: int = 0, loop: bool = False) -> None:
+    def __init__(
+        self, source: str | int | Path, *, camera: str = "video", start_ns: int = 0, loop: bool = False
+    ) -> None:
         text = str(source)
         self.source: str | int = int(text) if text.isdigit() and not Path(text).is_file() else text
         self.live = isinstance(self.source, int) or "://" in text
@@ -69,12 +73,16 @@ class Video:
 
     def _open(self) -> cv2.VideoCapture:
         if not self.live and not Path(self.source).is_file():
-            raise VideoError(f"video file {self.source!r} does not exist: give a film's path, a URL or a device index")
+            raise VideoError(
+                f"video file {self.source!r} does not exist: give a film's path, a URL or a device index"
+            )
         capture = cv2.VideoCapture(self.source)
         if capture.isOpened():
             return capture
         if isinstance(self.source, int):
-            raise VideoError(f"camera device {self.source} cannot be opened: is /dev/video{self.source} there and free?")
+            raise VideoError(
+                f"camera device {self.source} cannot be opened: is /dev/video{self.source} there and free?"
+            )
         if self.live:
             raise VideoError(f"video stream {self.source!r} cannot be opened")
         size = Path(self.source).stat().st_size

@@ -1,4 +1,5 @@
 """The sliding window: what the policy sees beside the newest clip."""
+
 from __future__ import annotations
 
 from collections import deque
@@ -9,8 +10,8 @@ from .types import Clip
 class Window:
     """The last `size` clips of one camera and episode, with the memories written for the earlier ones.
 
-    A clip for which no memory was written (it failed) leaves the window when the next one comes, so there is always
-    exactly one memory less than there are clips. Another camera or episode starts an empty window.
+    A clip for which no memory was written (it failed) leaves the window when the next one comes, so there is
+    always exactly one memory less than there are clips. Another camera or episode starts an empty window.
     """
 
     def __init__(self, size: int = 5) -> None:
@@ -33,6 +34,8 @@ class Window:
         if self._newest is None:
             raise RuntimeError("the window has no clip that waits for its memory: push() one first")
         if not text.strip():
-            raise ValueError("a memory must have words: do not call remember() for a clip whose memory failed")
+            raise ValueError(
+                "a memory must have words: do not call remember() for a clip whose memory failed"
+            )
         self._past.append((self._newest, text))
         self._newest = None
