@@ -6,10 +6,11 @@ import argparse
 import datetime as dt
 import re
 import time
+from decimal import Decimal
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)(?:\s*ago)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_CLOCK = re.compile(r"(?:(today|yesterday)\s*)?(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?|today|yesterday")
+_CLOCK = re.compile(r"(?:(today|yesterday)\s*)?(\d{1,2}):(\d{2})(?::([0-5]\d(?:\.\d+)?))?|today|yesterday")
 TIME_HELP = (
     "14:05, yesterday 9:00, 2026-07-14, 2026-07-14T14:05:30, 90m (that long ago) or @SECONDS since the epoch"
 )
@@ -24,7 +25,7 @@ def parse_time(text: str, zone: dt.tzinfo | None = None, now_ns: int | None = No
     said = text.strip().lower()
     try:
         if said.startswith("@"):
-            return _checked(round(float(said[1:]) * 1e9))
+            return _checked(int(Decimal(said[1:]) * 10**9))
         ago = _AGO.fullmatch(said)
         if ago:
             return _checked(round((now.timestamp() - float(ago[1]) * _SECONDS[ago[2]]) * 1e9))
@@ -36,7 +37,7 @@ def parse_time(text: str, zone: dt.tzinfo | None = None, now_ns: int | None = No
             at = dt.datetime.combine(day, dt.time(int(clock[2] or 0), int(clock[3] or 0)))
             return _checked(_epoch_ns(at, zone) + round(seconds * 1e9))
         return _checked(_epoch_ns(dt.datetime.fromisoformat(text.strip().replace("Z", "+00:00")), zone))
-    except (ValueError, OverflowError, OSError) as error:
+    except (ValueError, ArithmeticError, OSError) as error:
         raise ValueError(f"The time {text!r} cannot be read ({error}); write {TIME_HELP}.") from error
 
 
@@ -53,7 +54,8 @@ def zone_of(options: argparse.Namespace) -> dt.tzinfo | None:
 
 def span_of(options: argparse.Namespace) -> tuple[int | None, int | None]:
     """(since_ns, until_ns) of the options --since and --until."""
-    since, until = (text and parse_time(text, zone_of(options)) for text in (options.since, options.until))
+    given = (options.since, options.until)
+    since, until = (None if text is None else parse_time(text, zone_of(options)) for text in given)
     if since is not None and until is not None and until < since:
         raise ValueError(f"--until {options.until} is before --since {options.since}.")
     return since, until
