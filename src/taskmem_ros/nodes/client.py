@@ -35,9 +35,10 @@ def ask(service: str, question: str, choices: Sequence[str] = (), since_ns: int 
     rclpy.init(args=[], context=context)
     try:
         node = rclpy.create_node("taskmem_ask", context=context)
+        name = node.resolve_service_name(service)
         client = node.create_client(srv.AskMemory, service)
         if not client.wait_for_service(timeout_sec=FIND_S):
-            raise NoAgent(f"No agent serves {client.srv_name} in this ROS domain; start one, or name another service "
+            raise NoAgent(f"No agent serves {name} in this ROS domain; start one, or name another service "
                           "(ROS_DOMAIN_ID and the namespace must be the agent's).")
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
@@ -46,7 +47,7 @@ def ask(service: str, question: str, choices: Sequence[str] = (), since_ns: int 
         while not future.done() and time.monotonic() < until:
             executor.spin_once(timeout_sec=0.1)
         if not future.done():
-            raise NoAgent(f"{client.srv_name} did not reply within {timeout_s + GRACE_S:g} s; is its agent still there?")
+            raise NoAgent(f"{name} did not reply within {timeout_s + GRACE_S:g} s; is its agent still there?")
         return _answer(future.result())
     finally:
         rclpy.shutdown(context=context)
