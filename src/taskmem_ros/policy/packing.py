@@ -24,8 +24,8 @@ from taskmem_ros.policy.prompt import PromptPart, VideoPart
 VIDEO_TOKEN = "<|video_pad|>"
 VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
 CONFIG_FILES = ("video_preprocessor_config.json", "processor_config.json", "preprocessor_config.json")
-# A frame larger than this is scaled down: 256 vision tokens per pair of frames at the usual patch size.
-MAX_FRAME_PIXELS = 512 * 512
+# A frame that needs more is scaled down: with Qwen3-VL's 32 x 32 pixels a token, 512 x 512 pixels.
+MAX_FRAME_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class VideoSpec:
     """How a checkpoint wants its video.
 
     min_pixels, max_pixels: bounds on frames x height x width of one video, as in the video processor's `size`.
+    max_frame_tokens: vision tokens that one frame may take (the video processor's `max_video_tokens`).
     mean, std: per RGB channel, for pixels scaled to 0..1.
     """
 
@@ -41,6 +42,7 @@ class VideoSpec:
     merge_size: int = 2
     min_pixels: int = 4096
     max_pixels: int = 25165824
+    max_frame_tokens: int = MAX_FRAME_TOKENS
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
@@ -63,6 +65,7 @@ class VideoSpec:
                 merge_size=config.get("merge_size", cls.merge_size),
                 min_pixels=size.get("shortest_edge", cls.min_pixels),
                 max_pixels=size.get("longest_edge", cls.max_pixels),
+                max_frame_tokens=min(config.get("max_video_tokens", MAX_FRAME_TOKENS), MAX_FRAME_TOKENS),
                 mean=tuple(config.get("image_mean", cls.mean)),
                 std=tuple(config.get("image_std", cls.std)),
             )
@@ -72,10 +75,9 @@ class VideoSpec:
 class VideoPacker:
     """Prompts with video -> model inputs, for one checkpoint."""
 
-    def __init__(self, tokenizer, spec: VideoSpec, max_frame_pixels: int = MAX_FRAME_PIXELS):
+    def __init__(self, tokenizer, spec: VideoSpec):
         self.tokenizer = tokenizer
         self.spec = spec
-        self.max_frame_pixels = max_frame_pixels
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
 
     def pack(self, parts: Sequence[PromptPart]) -> dict[str, torch.Tensor]:
@@ -131,14 +133,15 @@ class VideoPacker:
     def _resize(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         spec, (height, width) = self.spec, frames[0].shape[:2]
         count = max(len(frames), spec.temporal_patch_size)
+        factor = spec.patch_size * spec.merge_size
         height, width = smart_resize(
             num_frames=count,
             height=height,
             width=width,
             temporal_factor=spec.temporal_patch_size,
-            factor=spec.patch_size * spec.merge_size,
+            factor=factor,
             min_pixels=spec.min_pixels,
-            max_pixels=min(spec.max_pixels, count * self.max_frame_pixels),
+            max_pixels=min(spec.max_pixels, count * spec.max_frame_tokens * factor**2),
         )
         smaller = height * width < frames[0].shape[0] * frames[0].shape[1]
         how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC

@@ -62,7 +62,9 @@ def memorize_parts(
     ]
     written = "\n".join(f"- {text}" for text in memories) if memories else NOTHING
     separator = "\n" if memories else " "
-    return [GIVEN, *videos[:-1], NEWEST, videos[-1], f"{WRITTEN}{separator}{written}\n{instruction}"]
+    before = f"{GIVEN}\n" if videos[:-1] else f"{GIVEN}\n{NEWEST}\n"
+    between = [f"\n{NEWEST}\n"] if videos[:-1] else []
+    return [before, *videos[:-1], *between, videos[-1], f"\n{WRITTEN}{separator}{written}\n{instruction}"]
 
 
 def memory_reply(text: str) -> str:

@@ -1,0 +1,151 @@
+"""Samples -> one padded batch, and a forward pass over it that is quick on a CPU.
+
+The model is transformers' own; only the order of its work is ours. Every clip of a batch goes through the
+vision tower once, however many windows it stands in, and all frame pairs together, since they share one grid
+(transformers attends to one pair at a time). The language model then sees exactly what `generate` shows it; a
+test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision
+from transformers.vision_utils import get_vision_interpolation_indices_and_weights, get_vision_position_ids
+
+from taskmem_ros.policy.packing import VideoPacker, VideoSpec, cut
+from taskmem_train.demo.samples import Sample, SeenClip
+
+IGNORE = -100
+
+
+@dataclass
+class Batch:
+    """ids, labels (rows, tokens); positions (3, rows, tokens); pairs: the frame pair of each video token block, in order."""
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    positions: torch.Tensor
+    pairs: torch.Tensor
+
+
+def pixel_pairs(seen: Sequence[SeenClip], packer: VideoPacker) -> tuple[torch.Tensor, list[tuple[int, int]]]:
+    """Frame pairs of clips as uint8 patches (pairs, patches, values), and each clip's (first pair, pairs)."""
+    spec, blocks, spans, first = packer.spec, [], [], 0
+    for item in seen:
+        video = np.stack([frame.image for frame in item.clip.frames])
+        if pad := -len(video) % spec.temporal_patch_size:
+            video = np.concatenate([video, np.repeat(video[-1:], pad, axis=0)])
+        patches = cut(video, spec)
+        count = len(video) // spec.temporal_patch_size
+        blocks.append(patches.reshape(count, -1, patches.shape[-1]))
+        spans.append((first, count))
+        first += count
+    return torch.from_numpy(np.concatenate(blocks)), spans
+
+
+def tokenize(sample: Sample, packer: VideoPacker, grids: Sequence[tuple[int, int, int]]) -> tuple[list[int], list[int]]:
+    """(ids, labels) of a conversation; only replies, with their end of turn, are learned."""
+    encode = packer.tokenizer
+    ids: list[int] = encode(packer.text(sample.parts, grids), add_special_tokens=False)["input_ids"]
+    labels = [IGNORE] * len(ids)
+    for reply, following in sample.turns:
+        target = encode(f"{reply}<|im_end|>", add_special_tokens=False)["input_ids"]
+        ids, labels = ids + target, labels + target
+        if following:
+            turn = f"\n<|im_start|>user\n{following}<|im_end|>\n<|im_start|>assistant\n"
+            extra = encode(turn, add_special_tokens=False)["input_ids"]
+            ids, labels = ids + extra, labels + [IGNORE] * len(extra)
+    return ids, labels
+
+
+def collate(samples: Sequence[Sample], packer: VideoPacker, spans: Sequence[tuple[int, int]], grid: tuple[int, int]) -> Batch:
+    """Pad samples to one length. spans: as `pixel_pairs` gave them; grid: patches of a frame (height, width)."""
+    rows = [tokenize(s, packer, [(spans[clip][1], *grid) for clip in s.clips]) for s in samples]
+    length = max(len(ids) for ids, _ in rows)
+    pad = packer.tokenizer.pad_token_id
+    ids = torch.tensor([row + [pad] * (length - len(row)) for row, _ in rows])
+    labels = torch.tensor([row + [IGNORE] * (length - len(row)) for _, row in rows])
+    pairs = [pair for s in samples for clip in s.clips for pair in range(spans[clip][0], sum(spans[clip]))]
+    merge = packer.spec.merge_size
+    positions = torch.stack([_positions(row, packer.video_token_id, grid[0] // merge, grid[1] // merge) for row in ids], 1)
+    return Batch(ids, labels, positions, torch.tensor(pairs, dtype=torch.long))
+
+
+def loss(model, features: Sequence[torch.Tensor], batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy over the batch's labels. features: from `see`; not looked at by a batch without video."""
+    text = model.model.language_model
+    embeds = text.embed_tokens(batch.ids)
+    mask, deep = None, None
+    if len(batch.pairs):
+        merged, *deep = (feature[batch.pairs].flatten(0, 1) for feature in features)
+        mask = batch.ids == model.config.video_token_id
+        embeds = embeds.masked_scatter(mask[..., None], merged.to(embeds.dtype))
+    hidden = text(
+        inputs_embeds=embeds,
+        position_ids=batch.positions,
+        visual_pos_masks=mask,
+        deepstack_visual_embeds=deep,
+        use_cache=False,
+    ).last_hidden_state
+    wanted = batch.labels[:, 1:] != IGNORE
+    logits = model.lm_head(hidden[:, :-1][wanted])
+    return functional.cross_entropy(logits.float(), batch.labels[:, 1:][wanted])
+
+
+def see(visual, pixels: torch.Tensor, grid: tuple[int, int], spec: VideoSpec) -> list[torch.Tensor]:
+    """Frame pairs (pairs, patches, values) uint8 -> features (pairs, tokens, hidden): the last, then deepstack's."""
+    height, width = grid
+    thw = torch.tensor([[1, height, width]])
+    count, patches, _ = pixels.shape
+    mean = torch.tensor(spec.mean).repeat_interleave(pixels.shape[-1] // 3)
+    std = torch.tensor(spec.std).repeat_interleave(pixels.shape[-1] // 3)
+    values = (pixels.float() / 255.0 - mean) / std
+    weight = visual.patch_embed.proj.weight.flatten(1)
+    hidden = functional.linear(values, weight, visual.patch_embed.proj.bias)
+    indices, weights = get_vision_interpolation_indices_and_weights(
+        thw,
+        num_grid_per_side=visual.num_grid_per_side,
+        mode=visual.interpolation_mode,
+        align_corners=visual.interpolation_align_corners,
+        spatial_merge_size=visual.config.spatial_merge_size,
+    )
+    hidden = hidden + (visual.pos_embed(indices) * weights[:, :, None]).sum(1).to(hidden.dtype)
+    rotary = visual.rotary_pos_emb(hidden, get_vision_position_ids(thw, visual.spatial_merge_size))
+    deep = []
+    for index, block in enumerate(visual.blocks):
+        hidden = hidden + _attend(block.attn, block.norm1(hidden), rotary)
+        hidden = hidden + block.mlp(block.norm2(hidden))
+        if index in visual.deepstack_visual_indexes:
+            merger = visual.deepstack_merger_list[list(visual.deepstack_visual_indexes).index(index)]
+            deep.append(merger(hidden.flatten(0, 1)).unflatten(0, (count, -1)))
+    return [visual.merger(hidden.flatten(0, 1)).unflatten(0, (count, -1)), *deep]
+
+
+def _attend(attention, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    count, patches, _ = hidden.shape
+    query, key, value = attention.qkv(hidden).reshape(count, patches, 3, attention.num_heads, -1).unbind(2)
+    query, key = apply_rotary_pos_emb_vision(query, key, *rotary)
+    out = functional.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (query, key, value)))
+    return attention.proj(out.transpose(1, 2).reshape(count, patches, -1))
+
+
+def _positions(ids: torch.Tensor, video_token: int, height: int, width: int) -> torch.Tensor:
+    """M-RoPE positions (3, tokens) of one row, as Qwen3VLModel.get_rope_index counts them for one grid."""
+    video = (ids == video_token).numpy()
+    block = height * width
+    step = np.ones(len(ids), np.int64)
+    inside = np.cumsum(video) - 1
+    step[video] = 0
+    last = np.flatnonzero(video & (inside % block == block - 1))
+    step[last] = max(height, width)
+    base = np.concatenate([[0], np.cumsum(step)[:-1]])
+    out = np.stack([base, base, base])
+    within = inside[video] % block
+    out[1, video] += within // width
+    out[2, video] += within % width
+    return torch.from_numpy(out)

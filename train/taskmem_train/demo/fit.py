@@ -1,0 +1,223 @@
+"""Train the demo model from scratch: `taskmem-train demo-model`. Resumes from its checkpoint; one seed, one result."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import torch
+from transformers import AutoTokenizer, Qwen3VLForConditionalGeneration
+
+from taskmem_ros.home import HomeSim
+from taskmem_ros.policy.packing import VideoPacker
+from taskmem_train.demo.batch import IGNORE, Batch, collate, loss, pixel_pairs, see
+from taskmem_train.demo.config import GRID, SPEC, demo_config, save_checkpoint
+from taskmem_train.demo.samples import (
+    TRAIN_SEEDS,
+    corpus,
+    listing_samples,
+    reading_sample,
+    watch,
+    writing_samples,
+)
+from taskmem_train.demo.tokenizer import train_tokenizer
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """worlds x clips: what one step sees. readings: reading conversations of a step. lr: Muon's, for matrices;
+    lr_rest: AdamW's, for embeddings, norms and biases. decay: the last share of the steps, in which lr falls to 0.
+    listing_until: the share of the steps by which listing has given way to writing. compile: fuse the decoder
+    layers with torch.compile (a third faster on a CPU; wants a C++ compiler).
+    """
+
+    steps: int = 2600
+    worlds: int = 3
+    clips: int = 8
+    readings: int = 8
+    lr: float = 2e-3
+    lr_rest: float = 2e-3
+    warmup: int = 60
+    decay: float = 0.3
+    listing_until: float = 0.6
+    seed: int = 0
+    save_every: int = 100
+    threads: int = 2
+    compile: bool = True
+
+
+@dataclass
+class Work:
+    """What one step learns from, made in a worker process."""
+
+    pixels: torch.Tensor
+    batches: dict[str, list[Batch]]
+
+
+def fit(out: Path, config: FitConfig) -> None:
+    """Train, or go on training, in `out`: state.pt for resuming, log.jsonl, and the checkpoint in out/model."""
+    torch.set_num_threads(config.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer(out / "tokenizer", config.seed)
+    torch.manual_seed(config.seed)
+    model = Qwen3VLForConditionalGeneration(demo_config(tokenizer))
+    optimizers = _optimizers(model, config)
+    step = _resume(out / "state.pt", model, optimizers)
+    if config.compile:
+        for layer in model.model.language_model.layers:
+            layer.compile(dynamic=True)
+    log = (out / "log.jsonl").open("a", encoding="utf-8")
+    started = time.monotonic()
+    for work in _works(out / "tokenizer", config, step):
+        rate = _schedule(step, config)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * rate
+        losses = _update(model, optimizers, work)
+        step += 1
+        if step % 10 == 0:
+            line = {"step": step, "seconds": round(time.monotonic() - started, 1), "rate": round(rate, 4), **losses}
+            print(json.dumps(line), flush=True)
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+        if step % config.save_every == 0 or step == config.steps:
+            _save(out, step, model, tokenizer, optimizers, config)
+
+
+def _update(model, optimizers, work: Work) -> dict[str, float]:
+    """One step over all batches; within a kind each counts by its learned tokens, and every kind counts once.
+
+    The vision tower runs once for all of them: their gradients meet at its output, then go through it together.
+    """
+    model.train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features = see(model.model.visual, work.pixels, GRID, SPEC)
+    leaves = [feature.detach().requires_grad_() for feature in features]
+    losses = {}
+    for kind, batches in work.batches.items():
+        tokens = [int((batch.labels != IGNORE).sum()) for batch in batches]
+        losses[kind] = 0.0
+        for batch, count in zip(batches, tokens):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                part = loss(model, leaves, batch) * (count / sum(tokens))
+            part.backward()
+            losses[kind] += float(part.detach())
+    torch.autograd.backward(features, [leaf.grad for leaf in leaves])
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return {kind: round(value, 4) for kind, value in losses.items()}
+
+
+def _make_work(step: int, folder: str, config: FitConfig) -> Work:
+    """The samples of one step; they depend on the seed and the step alone."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    rng = random.Random(f"step {config.seed} {step}")
+    packer = _packer(folder)
+    progress = step / config.steps
+    listing = max(0.0, 1.0 - progress / config.listing_until)
+    seen, write, listed = [], [], []
+    for _ in range(config.worlds):
+        stream = watch(HomeSim(rng.randrange(TRAIN_SEEDS)), rng.randrange(40), config.clips, rng, _SIZE)
+        for sample in writing_samples(stream, rng):
+            if rng.random() < max(0.35, 1.0 - listing):
+                write.append(_shift(sample, len(seen)))
+        for sample in listing_samples(stream, rng):
+            if rng.random() < max(0.25, 0.4 + listing):
+                listed.append(_shift(sample, len(seen)))
+        seen += stream
+    pixels, spans = pixel_pairs(seen, packer)
+    read = [reading_sample(rng, most=3 + int(6 * min(1.0, progress * 4))) for _ in range(config.readings)]
+    write.sort(key=lambda sample: len(sample.clips))
+    third = max(1, math.ceil(len(write) / 3))
+    groups = {
+        "write": [write[i : i + third] for i in range(0, len(write), third)],
+        "list": [listed],
+        "read": [read],
+    }
+    batches = {
+        kind: [collate(samples, packer, spans, GRID) for samples in parts if samples] for kind, parts in groups.items()
+    }
+    return Work(pixels, {kind: parts for kind, parts in batches.items() if parts})
+
+
+_SIZE = (GRID[1] * SPEC.patch_size, GRID[0] * SPEC.patch_size)
+_PACKERS: dict[str, VideoPacker] = {}
+
+
+def _packer(folder: str) -> VideoPacker:
+    if folder not in _PACKERS:
+        _PACKERS[folder] = VideoPacker(AutoTokenizer.from_pretrained(folder), SPEC)
+    return _PACKERS[folder]
+
+
+def _shift(sample, by: int):
+    return type(sample)(sample.kind, sample.parts, sample.turns, tuple(clip + by for clip in sample.clips))
+
+
+def _works(folder: Path, config: FitConfig, first: int) -> Iterator[Work]:
+    """The steps' work in order, made a few steps ahead by another process."""
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    with ProcessPoolExecutor(1, mp_context=torch.multiprocessing.get_context("spawn")) as pool:
+        ahead = [pool.submit(_make_work, step, str(folder), config) for step in range(first, min(first + 4, config.steps))]
+        for step in range(first, config.steps):
+            work = ahead.pop(0).result()
+            if step + 4 < config.steps:
+                ahead.append(pool.submit(_make_work, step + 4, str(folder), config))
+            yield work
+
+
+def _schedule(step: int, config: FitConfig) -> float:
+    """Warm-up, constant, then down to 0 along a straight line."""
+    left = (config.steps - step) / (config.steps * config.decay)
+    return min(1.0, (step + 1) / config.warmup, left)
+
+
+def _optimizers(model, config: FitConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for everything else."""
+    matrices, rest = [], []
+    for name, parameter in model.named_parameters():
+        hidden = parameter.ndim == 2 and "embed" not in name and "lm_head" not in name
+        (matrices if hidden else rest).append(parameter)
+    muon = torch.optim.Muon(matrices, lr=config.lr, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.AdamW(rest, lr=config.lr_rest, betas=(0.9, 0.98), weight_decay=0.0)
+    for optimizer, rate in ((muon, config.lr), (adam, config.lr_rest)):
+        for group in optimizer.param_groups:
+            group["base_lr"] = rate
+    return [muon, adam]
+
+
+def _tokenizer(folder: Path, seed: int):
+    if not (folder / "tokenizer.json").exists():
+        train_tokenizer(corpus(seed, 4000)).save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def _resume(path: Path, model, optimizers) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    for optimizer, saved in zip(optimizers, state["optimizers"]):
+        optimizer.load_state_dict(saved)
+    print(f"going on from step {state['step']} in {path}", flush=True)
+    return state["step"]
+
+
+def _save(out: Path, step: int, model, tokenizer, optimizers, config: FitConfig) -> None:
+    """Everything at once or nothing: a run that is cut off resumes from the last whole state."""
+    state = {"step": step, "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
+    partial = out / "state.pt.partial"
+    torch.save(state, partial)
+    partial.replace(out / "state.pt")
+    save_checkpoint(out / "model", model, tokenizer)
+    (out / "fit.json").write_text(json.dumps({"step": step, **asdict(config)}, indent=2) + "\n", encoding="utf-8")
