@@ -19,6 +19,19 @@ WHOLE_MODULES = ("model.visual", "lm_head")
 LARGE_ON_CPU = 1_000_000_000
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for two lines of bitsandbytes on a CPU: a kernel it would like to fetch from the network as it is
+    imported, and the cast of every 8-bit product of a model that is not float16."""
+    return not record.msg.startswith(
+        ("Failed to load CPU gemm_4bit_forward", "MatMul8bitLt: inputs will be cast")
+    )
+
+
+# Set before anything imports bitsandbytes, as peft does.
+for _name in ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions"):
+    logging.getLogger(_name).addFilter(_is_news)
+
+
 class LoadError(ValueError):
     """A model or adapter cannot be loaded as asked; the message says what to change."""
 
@@ -66,7 +79,6 @@ def quantizer(quantization: str, dtype: torch.dtype) -> BitsAndBytesConfig | Non
             llm_int8_skip_modules=whole,
         )
     if quantization == "int8":
-        logging.getLogger("bitsandbytes.autograd._functions").addFilter(_not_a_cast)
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=whole)
     return None
 
@@ -77,8 +89,3 @@ def check_quantization(quantization: str) -> None:
         raise LoadError(f"quantization {quantization!r} is unknown; use one of {', '.join(QUANTIZATIONS)}")
     if quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise LoadError(f"quantization {quantization!r} needs bitsandbytes; run `pip install bitsandbytes`")
-
-
-def _not_a_cast(record: logging.LogRecord) -> bool:
-    """False for the line that bitsandbytes logs at every 8-bit product on a model that is not float16."""
-    return "inputs will be cast" not in record.msg
