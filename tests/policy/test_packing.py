@@ -93,26 +93,32 @@ def test_a_window_keeps_its_order(packer):
     )
 
 
-def test_the_librarys_video_processor_gives_the_same_inputs(packer):
+def test_the_librarys_processor_gives_the_same_inputs(packer):
     pytest.importorskip(
         "torchvision",
         reason="the library's video processor needs a working torchvision",
         exc_type=(ImportError, RuntimeError),
     )
-    from transformers import Qwen3VLVideoProcessor
+    from transformers import Qwen3VLProcessor, Qwen3VLVideoProcessor
     from transformers.video_utils import VideoMetadata
 
+    sizes = dict(patch_size=16, temporal_patch_size=2, merge_size=2)
+    processor = Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessorPil(**sizes),
+        tokenizer=packer.tokenizer,
+        video_processor=Qwen3VLVideoProcessor(**sizes, size={"shortest_edge": 4096, "longest_edge": 1 << 24}),
+    )
     part = video(4)
-    processor = Qwen3VLVideoProcessor(
-        patch_size=16,
-        temporal_patch_size=2,
-        merge_size=2,
-        size={"shortest_edge": 4096, "longest_edge": 1 << 24},
+    content = [{"type": "text", "text": "seen:"}, {"type": "video"}, {"type": "text", "text": "describe"}]
+    text = packer.tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
     )
     metadata = VideoMetadata(total_num_frames=4, fps=0.4, frames_indices=[0, 1, 2, 3])
     library = processor(
-        videos=[np.stack(part.frames)], video_metadata=[metadata], do_sample_frames=False, return_tensors="pt"
+        text=[text],
+        videos=[np.stack(part.frames)],
+        videos_kwargs={"video_metadata": [metadata], "do_sample_frames": False},
+        return_tensors="pt",
     )
-    ours = packer.pack([part])
-    assert torch.equal(ours["video_grid_thw"], library["video_grid_thw"])
-    torch.testing.assert_close(ours["pixel_values_videos"], library["pixel_values_videos"], atol=1e-5, rtol=0)
+    for name, tensor in packer.pack(["seen:", part, "describe"]).items():
+        torch.testing.assert_close(tensor, library[name], atol=1e-5, rtol=0, check_dtype=False)
