@@ -202,7 +202,8 @@ class HomeSim:
             taken |= {("spot", room, action.spot), ("thing", room, action.thing), ("slot", action.piece, action.slot)}
             if action.verb == "go":
                 taken.add(("enter", room))
-            at_s = 0.0 if verb in ("stay", "wave") else rng.uniform(3.2, 6.8)
+            unchanged = verb in ("stay", "wave") or (verb == "sit" and person.sitting and action.spot == person.spot)
+            at_s = 0.0 if unchanged else rng.uniform(3.2, 6.8)
             plan[name] = replace(action, at_s=at_s)
         return plan
 

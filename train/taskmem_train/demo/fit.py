@@ -27,30 +27,8 @@ from taskmem_train.demo.samples import (
     watch,
     writing_samples,
 )
+from taskmem_train.demo.settings import FitConfig
 from taskmem_train.demo.tokenizer import train_tokenizer
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """worlds x clips: what one step sees. readings: reading conversations of a step. lr: Muon's, for matrices;
-    lr_rest: AdamW's, for embeddings, norms and biases. decay: the last share of the steps, in which lr falls to 0.
-    listing_until: the share of the steps by which listing has given way to writing. compile: fuse the decoder
-    layers with torch.compile (a third faster on a CPU; wants a C++ compiler).
-    """
-
-    steps: int = 2600
-    worlds: int = 3
-    clips: int = 8
-    readings: int = 8
-    lr: float = 2e-3
-    lr_rest: float = 2e-3
-    warmup: int = 60
-    decay: float = 0.3
-    listing_until: float = 0.6
-    seed: int = 0
-    save_every: int = 100
-    threads: int = 2
-    compile: bool = True
 
 
 @dataclass

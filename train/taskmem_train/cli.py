@@ -1,0 +1,100 @@
+"""The `taskmem-train` command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="taskmem-train", description="Train and measure memorization policies.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_demo_model(commands)
+    _add_check(commands)
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"taskmem-train: {error}", file=sys.stderr)
+        return 1
+
+
+def _add_demo_model(commands) -> None:
+    from taskmem_train.demo.settings import FitConfig
+
+    parser = commands.add_parser(
+        "demo-model",
+        help="train the demo model from scratch",
+        description="Train the demo model on the demo home; run again with the same folder to go on after a stop.",
+    )
+    parser.add_argument("out", type=Path, help="folder for state, log and checkpoint (OUT/model)")
+    for item in fields(FitConfig):
+        kind = type(item.default)
+        options = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
+        parser.add_argument(
+            f"--{item.name.replace('_', '-')}",
+            default=item.default,
+            help=f"{item.metadata['help']} (default: {item.default})",
+            **options,
+        )
+    parser.set_defaults(run=_run_demo_model)
+
+
+def _run_demo_model(args: argparse.Namespace) -> int:
+    from taskmem_train.demo.fit import fit
+    from taskmem_train.demo.settings import FitConfig
+
+    fit(args.out, FitConfig(**{item.name: getattr(args, item.name) for item in fields(FitConfig)}))
+    return 0
+
+
+def _add_check(commands) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="measure a policy's truth and its reader on demo homes never trained on",
+        description="Write memories of demo homes and read memories of them; print how much of it is true.",
+        epilog="example: taskmem-train check --seeds 2000000-2000049 --json",
+    )
+    parser.add_argument("--seeds", required=True, help="worlds, FIRST-LAST, at or above 1000000", metavar="A-B")
+    parser.add_argument("--model", default="demo", help="demo, a folder or a hub id (default: demo)")
+    parser.add_argument("--adapter", default=None, help="folder of a PEFT adapter to memorize with")
+    parser.add_argument("--quantization", default="none", choices=("none", "nf4", "int8"))
+    parser.add_argument("--clips", type=int, default=500, help="at least so many clips (default: 500)")
+    parser.add_argument("--questions", type=int, default=500, help="at least so many questions (default: 500)")
+    parser.add_argument("--json", action="store_true", help="print the measures as one JSON object")
+    parser.add_argument("--wrong", type=int, default=0, metavar="N", help="show N examples of what was wrong")
+    parser.set_defaults(run=_run_check)
+
+
+def _run_check(args: argparse.Namespace) -> int:
+    from taskmem_ros.policy import MemoryPolicy
+    from taskmem_train.check import check
+
+    seeds = seed_range(args.seeds)
+    policy = MemoryPolicy.load(args.model, adapter=args.adapter, quantization=args.quantization)
+    tally = check(policy, seeds, args.clips, args.questions, progress=not args.json)
+    report = tally.report()
+    if args.json:
+        print(json.dumps(report))
+    else:
+        for name, value in report.items():
+            print(f"{name:20} {value}")
+    for line in tally.wrong[: args.wrong]:
+        print(line, file=sys.stderr)
+    return 0
+
+
+def seed_range(text: str) -> range:
+    """"A-B" or "A" -> the seeds from A to B, both included. Raises ValueError."""
+    first, dash, last = text.partition("-")
+    if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) < int(first):
+        raise ValueError(f"--seeds {text!r} is no range of whole numbers; write FIRST-LAST, as in 2000000-2000049")
+    return range(int(first), int(last or first) + 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""The settings of the demo model's training; the defaults made models/demo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+def _setting(default, text: str):
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    steps: int = _setting(2600, "steps in all")
+    worlds: int = _setting(3, "worlds seen in one step")
+    clips: int = _setting(8, "clips seen in a row in each of them")
+    readings: int = _setting(8, "reading conversations in one step")
+    lr: float = _setting(2e-3, "learning rate of matrices (Muon)")
+    lr_rest: float = _setting(2e-3, "learning rate of embeddings, norms and biases (AdamW)")
+    warmup: int = _setting(60, "steps in which the rates rise from 0")
+    decay: float = _setting(0.3, "last share of the steps, in which the rates fall to 0")
+    listing_until: float = _setting(0.6, "share of the steps by which listing has given way to writing")
+    seed: int = _setting(0, "of the weights and of the choice of worlds")
+    save_every: int = _setting(100, "steps between checkpoints")
+    threads: int = _setting(2, "processor threads")
+    compile: bool = _setting(True, "fuse the decoder layers (a third faster on a CPU; wants a C++ compiler)")
