@@ -71,10 +71,10 @@ def test_every_clip_of_a_new_home_gives_a_memory_of_that_home(policy):
 
 
 def test_it_answers_from_a_memory_and_abstains_without_one(policy):
-    memory = memory_text([Fact("kitchen", "object", "blue cup", "is", "", "counter")])
-    prompt = reading_prompt("Where is the blue cup?", [(0, memory)])
+    memory = memory_text([Fact("kitchen", "object", "blue mug", "is", "", "counter")])
+    prompt = reading_prompt("Where is the blue mug?", [(0, memory)])
     reading = parse_reading(policy.complete(prompt).text, 1)
     assert reading.cited == (1,) and "counter" in reading.answer
-    for question, memories in (("Where is the blue cup?", []), ("Where is the red book?", [(0, memory)])):
+    for question, memories in (("Where is the blue mug?", []), ("Where is the red book?", [(0, memory)])):
         prompt = reading_prompt(question, memories)
         assert parse_reading(policy.complete(prompt).text, len(memories)).answer is None

@@ -255,6 +255,21 @@ def test_an_engine_starts_again_after_a_stop(make_engine, taught_policy):
     until(lambda: engine.stats.memorized == 2)
 
 
+def test_a_stop_that_takes_too_long_never_leads_to_two_threads(make_engine, random_folder):
+    policy = MemoryPolicy.load(str(random_folder), device="cpu")
+    engine, _ = make_engine(policy)
+    with _delayed(policy, 1.0):
+        engine.submit_clip(make_clip())
+        until(lambda: engine.stats.busy)
+        with pytest.raises(TimeoutError, match="no token"):
+            engine.stop(0.1)
+        with pytest.raises(EngineStopped, match="has not ended"):
+            engine.start()
+    assert [clip.start_ns for clip in engine.stop()] == [0]
+    engine.start()
+    assert engine.complete("hello", max_new_tokens=2).tokens == 2
+
+
 def test_a_cancelled_question_is_not_computed(make_engine, random_policy):
     engine, _ = make_engine(random_policy)
     first = engine.ask("hello", max_new_tokens=500)

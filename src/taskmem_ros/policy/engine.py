@@ -94,9 +94,11 @@ class Engine:
         self._meter = Meter()
 
     def start(self) -> None:
-        """Start the thread; without effect while it runs."""
+        """Start the thread; without effect while it runs. Raises EngineStopped until the last stop ended."""
         if self.running:
             return
+        if self._thread is not None and self._thread.is_alive():
+            raise EngineStopped("the engine's last stop has not ended yet; call stop again, then start")
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="taskmem-engine", daemon=True)
         self._thread.start()
