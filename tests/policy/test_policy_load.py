@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -105,6 +106,13 @@ def test_cuda_asked_for_where_there_is_none(random_folder):
     with pytest.raises(LoadError) as caught:
         MemoryPolicy.load(str(random_folder), device="cuda")
     _is_a_sentence(caught.value, ["'cuda'", "cpu or auto"])
+
+
+def test_quantizing_without_bitsandbytes_says_what_to_install(random_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(LoadError) as caught:
+        MemoryPolicy.load(str(random_folder), quantization="nf4", device="cpu")
+    _is_a_sentence(caught.value, ["'nf4'", "pip install bitsandbytes"])
 
 
 def test_another_architecture_is_named(tmp_path):
