@@ -182,7 +182,7 @@ class _ToRos(logging.Handler):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    return run(TaskmemAgent, args)
+    return run(TaskmemAgent, args, __doc__, parameters.AGENT)
 
 
 if __name__ == "__main__":

@@ -53,13 +53,20 @@ class CameraInput:
         self._clipper = Clipper(camera, settings, known_end[0] if known_end else 0)
         self._frame_id = ""
         self._warned = -WARN_EVERY_S
+        self._heard = time.monotonic()
         self._subscription: Any = None
 
     @property
     def episode(self) -> int:
         return self._clipper.episode
 
+    @property
+    def silent_s(self) -> float:
+        """Real seconds since the last image, good or bad, or since the start of listening."""
+        return time.monotonic() - self._heard
+
     def subscribe(self) -> None:
+        self._heard = time.monotonic()
         handler = qos.incompatible(self.topic, self._node.get_fully_qualified_name(), self._warn_incompatible)
         self._subscription = self._node.create_subscription(
             self._kind, self._requested, self._node.guarded(self._on_message), qos.images(), raw=True,
@@ -83,6 +90,7 @@ class CameraInput:
 
     def _on_message(self, raw: bytes) -> None:
         self.counters.received += 1
+        self._heard = time.monotonic()
         try:
             frame = self._frame(raw)
             if frame is None:

@@ -36,7 +36,8 @@ def array(node_name: str, stamp: Any, statuses: Iterable[Status]) -> DiagnosticA
     return message
 
 
-def camera_status(camera: str, topic: str, active: bool, counters: Any, before: Any, extra: Mapping[str, Any]) -> Status:
+def camera_status(camera: str, topic: str, active: bool, silent: bool, counters: Any, before: Any,
+                  extra: Mapping[str, Any]) -> Status:
     """`before` is a copy of the counters one period ago: what is wrong now decides the level."""
     values = {"received": counters.received, "sampled": counters.sampled, "bad images": counters.bad, **extra,
               "last problem": counters.last_problem}
@@ -44,10 +45,10 @@ def camera_status(camera: str, topic: str, active: bool, counters: Any, before: 
         level, message = OK, "not active"
     elif counters.bad > before.bad:
         level, message = WARN, f"bad images: {counters.last_problem}"
-    elif counters.incompatible and counters.received == before.received:
+    elif silent and counters.incompatible:
         level, message = ERROR, counters.last_problem
-    elif counters.received == before.received:
-        level, message = WARN, f"no image on {topic} in the last second"
+    elif silent:
+        level, message = WARN, f"no image on {topic}"
     else:
         level, message = OK, "receiving"
     return Status(f"camera {camera}", topic, level, message, values)

@@ -117,7 +117,7 @@ class HomeCameraNode(Node):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    return run(HomeCameraNode, args)
+    return run(HomeCameraNode, args, __doc__, PARAMETERS)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,15 +11,25 @@ from typing import Any
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from .parameters import Spec
 
 
-def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
-    """Spin the node of `make_node` until SIGINT, SIGTERM or its own `stop`; return the process's exit code.
+def run(make_node: Callable[[], Any], args: Sequence[str] | None, about: str, specs: Sequence[Spec]) -> int:
+    """Spin the node of `make_node` until SIGINT, SIGTERM or a SystemExit of its own; return the process's exit code.
 
-    rclpy's signal handlers are left out: they invalidate the context at once, and then nothing can be published on
-    the way out. Python's exception ends the spin instead, and the node's `close()` still has a working context.
-    A node may set `exit_code` and raise SystemExit from a callback to end by itself.
+    about, specs: what --help prints. rclpy's signal handlers are left out: they invalidate the context at once, and
+    then nothing can be published on the way out. Python's exception ends the spin instead, and the node's `close()`
+    still has a working context.
     """
+    args = list(sys.argv[1:] if args is None else args)
+    words = remove_ros_args(["", *args])[1:]
+    if words:
+        helping = words[0] in ("-h", "--help")
+        print(usage(about, specs) if helping else f"error: {' '.join(words)!r} is not known; parameters are given as in "
+              "--ros-args -p name:=value, and --help lists them.", file=sys.stdout if helping else sys.stderr)
+        return 0 if helping else 2
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -35,7 +46,7 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        pass  # asked to end
     except SystemExit as stop:
         code = int(stop.code or 0)
     finally:
@@ -53,8 +64,13 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     return code
 
 
-def without_ros_arguments(args: Sequence[str] | None) -> list[str]:
-    """The words of a command line that rclpy does not take for itself."""
-    from rclpy.utilities import remove_ros_args
-
-    return remove_ros_args(["", *args])[1:] if args is not None else remove_ros_args(sys.argv)[1:]
+def usage(about: str, specs: Sequence[Spec]) -> str:
+    """What --help prints: what the node is, and its parameters."""
+    lines = [about, "", "Parameters, given as in: --ros-args -p name:=value", ""]
+    for spec in specs:
+        default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
+        allowed = f"; {', '.join(spec.choices)}" if spec.choices else (
+            "" if spec.low is None else f"; {spec.low:g} to {spec.high:g}")
+        lines.append(f"  {spec.name} (default: {default!r}{allowed})")
+        lines.append(textwrap.fill(spec.description, 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return "\n".join(lines)

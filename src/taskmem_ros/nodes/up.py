@@ -135,10 +135,10 @@ def _shell_code(code: int) -> int:
 def parser() -> argparse.ArgumentParser:
     """Arguments as `ros2 launch` takes them (name:=value), or as --name value."""
     parser = argparse.ArgumentParser(
-        prog="taskmem up", description="Start the agent, and a camera where asked for, as ros2 launch would.",
+        prog="taskmem up", allow_abbrev=False, description="Start the agent, and a camera where asked for, as ros2 launch would.",
         epilog="Each argument may also be written as in ros2 launch: demo:=true.")
     for argument in ARGUMENTS:
-        parser.add_argument("--" + argument.name.replace("_", "-"), "--" + argument.name, dest=argument.name,
+        parser.add_argument(_option(argument.name), dest=argument.name,
                             choices=argument.choices or None, metavar=None if argument.choices else "VALUE",
                             help=f"{argument.description} (default: {argument.default or 'none'})",
                             default=argparse.SUPPRESS)
@@ -150,8 +150,18 @@ def arguments(words: Sequence[str]) -> dict[str, str]:
     options = []
     for word in words:
         name, separator, value = word.partition(":=")
-        options.append(f"--{name}={value}" if separator and not word.startswith("-") else word)
+        if separator and not word.startswith("-"):
+            options.append(f"{_option(name)}={value}")
+        elif word.startswith("--"):
+            name, separator, value = word[2:].partition("=")
+            options.append(_option(name) + separator + value)
+        else:
+            options.append(word)
     return vars(parser().parse_args(options))
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -94,7 +94,7 @@ def _leave(code: int) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    return run(VideoCamera, args)
+    return run(VideoCamera, args, __doc__, PARAMETERS)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class Work:
         self._queue = ClipQueue(values["queue_clips"], values["drop_policy"])
         self._engine = Engine(self.policy, self._queue, self._recorder.memory,
                               window=values["window"], max_new_tokens=values["max_new_tokens"])
-        self._poses = PoseLookup(node, values["map_frame"], values["map_id"], 2 * values["clip_seconds"] + 10.0)
+        self._poses = self._pose_lookup()
         self._services = Services(node, mailbox, self.store, Recall(self.store, self._engine.complete),
                                   values["ask_timeout"], self._reader, lambda task: tasks.publish(task_message(task)))
         self._cameras = [
@@ -118,12 +118,19 @@ class Work:
         if clip_settings(before) != clip_settings(values):
             for camera in self._cameras:
                 camera.apply(clip_settings(values))
+            self._poses.close()
+            self._poses = self._pose_lookup()
         self._services.ask_timeout_s = values["ask_timeout"]
         self._recorder.thumbnail_width = values["thumbnail_width"]
 
     def statuses(self) -> list[Status]:
         """The health of each part, for /diagnostics."""
         return [*self._camera_statuses(), self._policy_status(), self._questions_status(), self._store_status()]
+
+    def _pose_lookup(self) -> PoseLookup:
+        """tf is kept for longer than a clip: poses are looked up when a clip is complete."""
+        values = self._values
+        return PoseLookup(self._node, values["map_frame"], values["map_id"], 2 * values["clip_seconds"] + 10.0)
 
     def _reader(self) -> dict[str, str]:
         """Who answers: the bare model; the adapter is for memorizing only, and the prompt is recall's own."""
@@ -142,7 +149,8 @@ class Work:
         for camera in self._cameras:
             before = self._before[camera.camera]
             self._before[camera.camera] = copy.copy(camera.counters)
-            statuses.append(camera_status(camera.camera, camera.topic, self.active, camera.counters, before,
+            silent = camera.silent_s > self._values["max_stall"]
+            statuses.append(camera_status(camera.camera, camera.topic, self.active, silent, camera.counters, before,
                                           {"episode": camera.episode}))
         return statuses
 
