@@ -135,6 +135,17 @@ def test_an_incompatible_publisher_and_an_empty_store(ros, model):
     assert reply.status == AskMemory.Response.STATUS_NOT_IN_MEMORY and reply.question_id and reply.message
 
 
+def test_an_activation_that_fails_ends_unconfigured(ros, model):
+    override = "qos_overrides./camera/image_raw.subscription.reliability"
+    agent = ros.agent(autostart=False, model=model, database=ros.folder / "m.db", **{override: "sometimes"})
+    assert ros.change_state("configure")
+    assert not ros.change_state("activate")
+    assert ros.state() == "unconfigured"
+    assert "Traceback" in agent.output() and "sometimes" in agent.output()
+    assert "ask_memory" not in str(ros.node.get_service_names_and_types())
+    assert agent.end() == 0
+
+
 def test_autostart_that_fails_ends_the_process(ros):
     agent = ros.agent(model=str(ros.folder / "nothing"), database=ros.folder / "m.db")
     assert agent.wait() == 1

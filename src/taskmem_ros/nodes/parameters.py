@@ -98,6 +98,9 @@ def check_agent(values: Mapping[str, Any]) -> None:
         if not re.fullmatch(r"/?[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*", camera):
             raise ValueError(f"cameras has {camera!r}, which cannot begin a topic name; "
                              "use letters, digits, _ and /, as in front/rgb.")
+    if not re.fullmatch(r"[~/A-Za-z0-9_]*", values["image_topic"]):
+        raise ValueError(f"image_topic is {values['image_topic']!r}, which is no topic name; "
+                         "use letters, digits, _ and /, as in /front/image_raw.")
     if values["image_topic"] and len(cameras) > 1:
         raise ValueError(f"image_topic is {values['image_topic']!r} but cameras names {len(cameras)}; "
                          "leave image_topic empty (CAMERA/image_raw is read for each), or name one camera.")

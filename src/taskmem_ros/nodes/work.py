@@ -1,6 +1,7 @@
 """Everything a configured agent holds: store, model, engine, cameras, services; built once, started and stopped."""
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import time
@@ -44,33 +45,35 @@ class Work:
     def __init__(self, node: Any, mailbox: Mailbox, values: Mapping[str, Any]) -> None:
         self._node, self._values = node, dict(values)
         self.active = False
-        path = Path(values["database"]).expanduser() if values["database"] else database_of(node.get_namespace())
-        self.store = Store.open(path)
-        try:
-            working_cv_bridge()  # tried in a child process the first time: not while images wait
-            self._build(node, mailbox, values)
-        except BaseException:
-            self.store.close()
-            raise
+        with contextlib.ExitStack() as undo:
+            self._build(node, mailbox, values, undo)
+            self._undo = undo.pop_all()  # nothing failed: keep it all until close
 
-    def _build(self, node: Any, mailbox: Mailbox, values: Mapping[str, Any]) -> None:
+    def _build(self, node: Any, mailbox: Mailbox, values: Mapping[str, Any], undo: contextlib.ExitStack) -> None:
+        path = Path(values["database"]).expanduser() if values["database"] else database_of(node.get_namespace())
+        self.store = undo.enter_context(Store.open(path))
         known = {camera: newest_end(self.store, camera) for camera in values["cameras"]}
+        working_cv_bridge()  # tried in a child process the first time: not while images wait
         self.policy = MemoryPolicy.load(
             values["model"], revision=values["revision"] or None, quantization=values["quantization"],
             device=values["device"], dtype=values["dtype"], adapter=values["adapter"] or None)
         for line in str(self.policy.report).splitlines():
             node.get_logger().info(line) if not line.startswith("warning") else node.get_logger().warning(line)
-        self._publishers = [node.create_publisher(kind, name, profile) for kind, name, profile in (
+        memories, coverage, tasks = (node.create_publisher(kind, name, profile) for kind, name, profile in (
             (msg.Memory, "memories", qos.memories()), (msg.Coverage, "coverage", QoSProfile(depth=100)),
-            (msg.Task, "tasks", QoSProfile(depth=100)))]
-        memories, coverage, tasks = self._publishers
+            (msg.Task, "tasks", QoSProfile(depth=100))))
+        for publisher in (memories, coverage, tasks):
+            undo.callback(node.destroy_publisher, publisher)
         self._recorder = Recorder(
             self.store, self.policy, lambda memory: memories.publish(memory_message(memory)),
             lambda gap: coverage.publish(coverage_message(gap)), values["thumbnail_width"])
+        undo.callback(self._recorder.close)
         self._queue = ClipQueue(values["queue_clips"], values["drop_policy"])
+        undo.callback(lambda: self._recorder.gaps(self._queue.close()))  # clips that still wait become gaps
         self._engine = Engine(self.policy, self._queue, self._recorder.memory,
                               window=values["window"], max_new_tokens=values["max_new_tokens"])
         self._poses = self._pose_lookup()
+        undo.callback(lambda: self._poses.close())
         self._services = Services(node, mailbox, self.store, Recall(self.store, self._engine.complete),
                                   values["ask_timeout"], self._reader, lambda task: tasks.publish(task_message(task)))
         self._cameras = [
@@ -80,12 +83,12 @@ class Work:
         self._before = {camera.camera: Counters() for camera in self._cameras}
 
     def activate(self) -> None:
-        """Start the engine, then listen and serve."""
+        """Start the engine, then listen and serve. When it raises, `deactivate` undoes what was done."""
+        self.active = True
         self._engine.start()
         self._services.open()
         for camera in self._cameras:
             camera.subscribe()
-        self.active = True
 
     def deactivate(self) -> None:
         """Stop listening, flush the open clips, stop the engine; the model stays, and so do clips still waiting."""
@@ -99,13 +102,8 @@ class Work:
         self._recorder.unfinished(self._engine.stop(STOP_S))
 
     def close(self) -> None:
-        """Let go of everything; clips still waiting become gaps. Call deactivate first."""
-        self._recorder.gaps(self._queue.close())
-        self._recorder.close()
-        self._poses.close()
-        for publisher in self._publishers:
-            self._node.destroy_publisher(publisher)
-        self.store.close()
+        """Let go of everything. Call deactivate first."""
+        self._undo.close()
 
     def tick(self, now_ns: int) -> None:
         """Once a second: silent cameras end their clips."""
