@@ -60,6 +60,7 @@ def start_node(node: NodePlan, given: dict[str, str], respawn: bool) -> Node:
         executable=node.executable,
         name=node.name,
         namespace=node.namespace,
+        remappings=list(node.remappings),
         parameters=[setting for setting in (*by_default, node.params_file, by_argument) if setting],
         ros_arguments=["--log-level", node.log_level],
         output="both",

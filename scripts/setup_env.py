@@ -208,9 +208,9 @@ class Stamp:
             self.path.write_text(self.value)
 
 
-def pip(*arguments) -> list:
-    command, *rest = arguments
-    return [PYTHON, "-m", "pip", command, "--no-input", "--disable-pip-version-check",
+def pip(command: str, *rest) -> list:
+    """pip in .venv; isolated (-I), so that what a sourced ROS 2 has on PYTHONPATH does not count as installed."""
+    return [PYTHON, "-I", "-m", "pip", command, "--no-input", "--disable-pip-version-check",
             "--constraint", ROOT / "constraints.txt", *rest]  # fmt: skip
 
 

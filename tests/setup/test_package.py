@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -62,3 +64,17 @@ def test_status_and_kind_are_the_same_numbers_everywhere():
         names = re.findall(r"(?:STATUS|KIND)_\w+", " ".join(dir(other)) + " ".join(dir(type(other))))
         assert names
         assert {name: getattr(other, name) for name in names} == {name: getattr(messages.Task, name) for name in names}
+
+
+def test_the_launch_file_needs_neither_cv2_nor_rosbags():
+    """ros2 launch runs under the system's Python, not that of the virtual environment."""
+    code = "import sys; sys.modules.update(dict.fromkeys(('cv2', 'rosbags', 'torch', 'rclpy'), None)); "
+    code += "from taskmem_ros.nodes.bringup import ARGUMENTS, plan; plan({'demo': 'true'})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_the_same_everywhere():
+    manifest = ElementTree.parse(ROOT / "package.xml").findtext("version")
+    assert re.findall(r'version="([\d.]+)"', (ROOT / "setup.py").read_text()) == [manifest]
+    assert re.findall(r'__version__ = "(.+)"', (ROOT / "src/taskmem_ros/__init__.py").read_text()) == [manifest]

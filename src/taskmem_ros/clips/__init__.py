@@ -1,14 +1,30 @@
 """clips: frames -> clips and gaps. No ROS, no torch."""
 
-from .bag import BagError, BagTopic, camera_name, image_topics
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .clipper import Clipper, FrameSource, clips_from
-from .images import ImageError, compressed_to_rgb, header_stamp_ns, message_to_rgb, to_rgb
 from .queue import DROP_POLICIES, ClipQueue
 from .settings import ClipSettings
 from .transforms import TransformBuffer
 from .types import DROPPED, FAILED, GAP_REASONS, INACTIVE, NO_FRAMES, NS, Clip, Frame, Gap, Pose
-from .video import Video, VideoError
 from .window import Window
+
+if TYPE_CHECKING:
+    from .bag import BagError, BagTopic, camera_name, image_topics
+    from .images import ImageError, compressed_to_rgb, header_stamp_ns, message_to_rgb, to_rgb
+    from .video import Video, VideoError
+
+# Loaded on first use: ros2 launch reads the parameters' defaults from this room with the system's Python, which has
+# numpy but perhaps neither cv2 nor rosbags.
+_ON_USE = {
+    "bag": ("BagError", "BagTopic", "camera_name", "image_topics"),
+    "images": ("ImageError", "compressed_to_rgb", "header_stamp_ns", "message_to_rgb", "to_rgb"),
+    "video": ("Video", "VideoError"),
+}
+_MODULE_OF = {name: module for module, names in _ON_USE.items() for name in names}
 
 __all__ = [
     "DROPPED",
@@ -41,3 +57,9 @@ __all__ = [
     "message_to_rgb",
     "to_rgb",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
