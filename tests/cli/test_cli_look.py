@@ -77,7 +77,7 @@ def test_tasks(capsys, database):
         "08:03:20  [1] Where is the mug?  (table / desk)",
         "          table  (confidence 0.90; memories 1)",
         "08:05:00  [2] Who is it?",
-        "          not answered yet",
+        "          (queued)",
     ]
     queued = records(run(capsys, "tasks", "--database", database, "--json", "--status", "queued")[1])
     assert [(row["id"], row["status"], row["answer"]) for row in queued] == [(2, "queued", None)]

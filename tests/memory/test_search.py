@@ -56,6 +56,16 @@ def test_span_camera_and_limit(store):
     assert found(store, "red mug", limit=0) == []
 
 
+def test_the_newest_with_words(store):
+    def ids(words, **more):
+        return [memory.id for memory in store.newest_with(words, **more)]
+
+    assert ids("a mug or a lamp") == [5, 3, 1]
+    assert ids("red mugs", every=True) == [5, 1]
+    assert ids("red lamps", every=True) == []
+    assert ids("mug", limit=1) == [5] and ids("mug", until_ns=20 * S) == [1] and ids("?") == []
+
+
 def test_which_memories_have_a_word(store):
     assert store.having_word("mugs", range(1, 6)) == {1, 5}
     assert store.having_word("mugs", [2, 5]) == {5}

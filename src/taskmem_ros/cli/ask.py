@@ -118,7 +118,7 @@ def _print(answer: Answer, options: argparse.Namespace) -> None:
     if answer.status == "answered":
         print(f"{answer.text}  (confidence {answer.confidence:.2f})")
     else:
-        print(f"{show.STATUS_WORDS[answer.status]}: {answer.message}")
+        print(f"{answer.message}  ({answer.status})")
     for evidence in answer.evidence:
         print(show.evidence_line(evidence.memory, evidence.score, zone_of(options)))
 

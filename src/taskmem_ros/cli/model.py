@@ -35,8 +35,11 @@ def load_policy(options: argparse.Namespace, *, quiet: bool = False) -> MemoryPo
     """The policy that the options ask for. What was loaded goes to stderr. Raises LoadError."""
     if not quiet:
         print(f"Loading the model {options.model} ...", file=sys.stderr, flush=True)
-    from taskmem_ros.policy import MemoryPolicy  # seconds of imports: only for commands that need a model
+    # Seconds of imports: only for commands that need a model.
+    from taskmem_ros.policy import MemoryPolicy
+    from taskmem_ros.policy.engine import leave_a_core
 
+    leave_a_core()  # an agent may be running beside
     policy = MemoryPolicy.load(
         options.model,
         revision=options.revision,

@@ -19,13 +19,6 @@ GAP_WORDS = {
     "failed": "the model wrote no memory that can be read",
     "inactive": "the agent was not active",
 }
-STATUS_WORDS = {
-    "queued": "not answered yet",
-    "not_in_memory": "not in memory",
-    "not_watching": "not watching then",
-    "timed_out": "timed out",
-    "failed": "failed",
-}
 
 
 def place(pose: Pose | None) -> str:
@@ -63,8 +56,9 @@ def task_line(task: Task, zone: dt.tzinfo | None) -> str:
             f"          {task.answer}  (confidence {task.confidence:.2f}; memories {sources}{known})"
         )
     else:
-        status = STATUS_WORDS.get(task.status, task.status)
-        lines.append(_hang(f"          {status}" + (":" if task.message else ""), task.message))
+        lines.append(
+            "          " + (f"{task.message}  ({task.status})" if task.message else f"({task.status})")
+        )
     return "\n".join(lines)
 
 

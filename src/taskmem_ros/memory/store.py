@@ -18,7 +18,7 @@ from taskmem_ros.memory.rows import clean, provenance_id, span_filter
 from taskmem_ros.memory.sources import SourceRows
 from taskmem_ros.memory.tasks import TaskRows
 from taskmem_ros.memory.types import Hit, Memory, Summary
-from taskmem_ros.memory.words import any_of, content_words
+from taskmem_ros.memory.words import content_words, fts_query
 
 _MEMORY = """SELECT m.*, p.model, p.revision, p.adapter, p.prompt_hash, {thumbnail} AS thumbnail {extra}
     FROM {tables} memories AS m JOIN provenance AS p ON p.id = m.provenance_id {join}"""
@@ -161,8 +161,32 @@ class Store(TaskRows, CoverageRows, SourceRows):
         sql = f"""{found} WHERE memories_fts MATCH :words AND m.id = memories_fts.rowid AND {where}
             ORDER BY score DESC, m.start_ns DESC LIMIT :limit"""
         with self._connections.read() as db:
-            rows = list(db.query(sql, values | {"words": any_of(terms), "limit": limit}))
+            rows = list(db.query(sql, values | {"words": fts_query(terms), "limit": limit}))
         return [Hit(_memory(row), row["score"]) for row in rows]
+
+    def newest_with(
+        self,
+        words: str,
+        limit: int = 8,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        camera: str | None = None,
+        every: bool = False,
+    ) -> list[Memory]:
+        """The memories with a content word of `words` (`every`: with all of them), written last first.
+
+        Without thumbnails. Quick however many there are: it ends at the limit, where `search` weighs all.
+        """
+        terms = content_words(words)
+        if not terms or limit <= 0:
+            return []
+        where, values = span_filter("m", since_ns, until_ns, camera)
+        sql = f"""{_select(False, tables="memories_fts CROSS JOIN")}
+            WHERE memories_fts MATCH :words AND m.id = memories_fts.rowid AND {where}
+            ORDER BY memories_fts.rowid DESC LIMIT :limit"""
+        with self._connections.read() as db:
+            rows = db.query(sql, values | {"words": fts_query(terms, every), "limit": limit})
+            return [_memory(row) for row in rows]
 
     def having_word(self, word: str, among: Iterable[int]) -> frozenset[int]:
         """Those of the memories with the ids `among` whose text has this word, in any form of the same
@@ -174,7 +198,7 @@ class Store(TaskRows, CoverageRows, SourceRows):
         marks = ",".join(str(int(number)) for number in numbers)
         sql = f"SELECT rowid AS id FROM memories_fts WHERE memories_fts MATCH ? AND rowid IN ({marks})"
         with self._connections.read() as db:
-            return frozenset(row["id"] for row in db.query(sql, [any_of(terms)]))
+            return frozenset(row["id"] for row in db.query(sql, [fts_query(terms)]))
 
     def cameras(self) -> tuple[str, ...]:
         """The cameras that have memories, by name."""

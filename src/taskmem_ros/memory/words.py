@@ -27,8 +27,9 @@ def content_words(text: str) -> tuple[str, ...]:
     return (tuple(word for word in words if word not in STOP_WORDS) or words)[:MAX_WORDS]
 
 
-def any_of(words: tuple[str, ...]) -> str:
-    """The FTS5 query for texts with at least one of the words: each is quoted, so none is read as an
-    operator.
+def fts_query(words: tuple[str, ...], every: bool = False) -> str:
+    """The FTS5 query for texts with at least one of the words, or with every one.
+
+    Each is quoted, so none is read as an operator.
     """
-    return " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
+    return (" AND " if every else " OR ").join('"' + word.replace('"', '""') + '"' for word in words)

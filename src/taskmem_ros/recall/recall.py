@@ -15,7 +15,7 @@ from taskmem_ros.recall.choices import match_choice
 from taskmem_ros.recall.find import find
 from taskmem_ros.recall.prompt import Reading, parse_reading, reading_prompt
 from taskmem_ros.recall.types import Answer, Completion, Evidence, Reader
-from taskmem_ros.recall.watching import describe, unwatched
+from taskmem_ros.recall.watching import describe_all, unwatched
 
 MEMORIES_READ = 8
 MAX_NEW_TOKENS = 128
@@ -161,6 +161,4 @@ class Recall:
         gaps = self._store.coverage(asked.since_ns, asked.until_ns, asked.camera)
         if not gaps:
             return ""
-        return (
-            " Not all of that time was watched: " + "; ".join(describe(g, self._timezone) for g in gaps) + "."
-        )
+        return f" Not all of that time was watched: {describe_all(gaps, self._timezone)}."

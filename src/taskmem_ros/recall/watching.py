@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from taskmem_ros.clips import Gap
 from taskmem_ros.memory import Store
 
+GAPS_NAMED = 3  # in a message
 REASONS = {
     "no_frames": "the camera gave no pictures",
     "dropped": "the model was slower than the camera",
@@ -38,17 +40,24 @@ def unwatched(
     past = until_ns is not None and record_end is not None and until_ns <= record_end
     if not past and not _covered(since_ns, until_ns, gaps):
         return None
-    why = "; ".join(describe(gap, timezone) for gap in gaps) or "no agent was running then"
-    return f"Nobody was watching at the time asked about: {why}."
+    return f"Nobody was watching at the time asked about: {describe_all(gaps, timezone) or 'no agent ran'}."
 
 
 def describe(gap: Gap, timezone: dt.tzinfo | None = None) -> str:
-    """A gap in words: "from 10:02:00 to 10:04:00 the model was slower than the camera (dropped)"."""
+    """A gap in words: "from 14 Jul 10:02:00 to 10:04:00 the model was slower than the camera (dropped)"."""
     start, end = (
         dt.datetime.fromtimestamp(ns // 10**9, dt.timezone.utc) for ns in (gap.start_ns, gap.end_ns)
     )
-    span = f"from {start.astimezone(timezone):%H:%M:%S} to {end.astimezone(timezone):%H:%M:%S}"
+    span = f"from {start.astimezone(timezone):%d %b %H:%M:%S} to {end.astimezone(timezone):%H:%M:%S}"
     return f"{span} {REASONS.get(gap.reason, 'nobody watched')} ({gap.reason})"
+
+
+def describe_all(gaps: Sequence[Gap], timezone: dt.tzinfo | None = None) -> str:
+    """The longest gaps in words, in the order of time, and how many more there are."""
+    longest = sorted(gaps, key=lambda gap: gap.start_ns - gap.end_ns)[:GAPS_NAMED]
+    said = [describe(gap, timezone) for gap in sorted(longest, key=lambda gap: gap.start_ns)]
+    more = len(gaps) - len(said)
+    return "; ".join(said) + (f"; and {more} shorter gaps" if more else "")
 
 
 def _covered(since_ns: int | None, until_ns: int | None, gaps: list[Gap]) -> bool:
