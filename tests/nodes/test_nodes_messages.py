@@ -72,4 +72,4 @@ def test_every_reason_has_a_number(reason):
 def test_verdicts_of_the_demo(status, answer, truth, verdict):
     reply = SimpleNamespace(status=conversions.TASK_STATUS[status], answer=answer)
     question = HomeQuestion("Where is the red mug?", "object", truth, Query("where_thing", ("red mug",)))
-    assert Outcome(question, reply, truth, 0.1).verdict == verdict
+    assert Outcome(question, reply, truth, True, 0.1).verdict == verdict

@@ -4,16 +4,27 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from taskmem_ros.home import HomeQuestion, HomeSim, look_up, observations, questions
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from taskmem import msg, srv
+
+from taskmem_ros.home import STEP_NS, HomeQuestion, HomeSim, look_up, observations, questions, read_memory
 from taskmem_ros.memory import Store
 
+from . import qos
 from .bringup import NodePlan
+from .conversions import nanoseconds
+from .demo_transcript import FAILED, RIGHT, Outcome, Transcript
 from .loopback import loopback_environment
 from .up import Child
 
@@ -28,14 +39,7 @@ class DemoFailed(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     os.environ.update(loopback_environment())
-    try:
-        import rclpy  # noqa: F401
-    except ImportError as error:
-        print(f"error: ROS 2 is not available to {sys.executable} ({error}); source a ROS 2, or run make setup.",
-              file=sys.stderr)
-        return 2
-    from .demo_transcript import Transcript
-
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the children are ended in either case
     transcript = Transcript()
     children: list[Child] = []
     folder = Path(options.database).expanduser().resolve().parent
@@ -78,23 +82,22 @@ def parser() -> argparse.ArgumentParser:
 class _Demo:
     """Steps of the demo; each raises DemoFailed when it cannot be done."""
 
-    def __init__(self, options: argparse.Namespace, transcript: Any, children: list[Child], log: Any) -> None:
+    def __init__(self, options: argparse.Namespace, transcript: Transcript, children: list[Child], log: TextIO) -> None:
         self._options, self._say, self._children, self._log = options, transcript, children, log
         self._deadline = time.monotonic() + options.limit
         self._database = Path(options.database).expanduser().resolve()
         self._sim = HomeSim(options.seed)
-        self._memories: dict[int, Any] = {}
+        self._memories: dict[int, msg.Memory] = {}
         self._policy: dict[str, str] = {}
 
     def run(self) -> int:
-        import rclpy
-
         say, options = self._say, self._options
         say.title("taskmem: a robot's memory, in its demo home")
         for suffix in ("", "-wal", "-shm"):
             self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
         self._start_processes()
-        rclpy.init()
+        # Ctrl-C is Python's alone: rclpy's handler would take the context away while it is in use.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         try:
             self._connect(rclpy.create_node("demo"))
             self._wait(self._ask.service_is_ready, START_S, "the service ask_memory did not appear")
@@ -102,7 +105,7 @@ class _Demo:
             say.step(self._model())
             say.title(f"What it remembers, live ({options.speed:g} times as fast as life)")
             start_ns = self._sim.epoch_ns
-            end_ns = start_ns + options.clips * 10_000_000_000
+            end_ns = start_ns + options.clips * STEP_NS
             self._wait(lambda: self._newest_ns() >= end_ns, self._deadline - time.monotonic(),
                        f"not {options.clips} clips were remembered in time")
             say.title("Questions, while the camera keeps running")
@@ -125,27 +128,20 @@ class _Demo:
         self._say.step(f"they talk over DDS in domain {os.environ['ROS_DOMAIN_ID']}, on this machine only; "
                        f"their log: {self._shown(Path(self._log.name))}")
 
-    def _connect(self, node: Any) -> None:
-        from diagnostic_msgs.msg import DiagnosticArray
-        from rclpy.executors import SingleThreadedExecutor
-        from taskmem import msg, srv
-
-        from . import qos
-
+    def _connect(self, node: Node) -> None:
         self._node, self._executor = node, SingleThreadedExecutor()
         self._executor.add_node(node)
         node.create_subscription(msg.Memory, "memories", self._on_memory, qos.memories())
         node.create_subscription(msg.Coverage, "coverage", self._say.gap, 100)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._ask = node.create_client(srv.AskMemory, "ask_memory")
-        self._request = srv.AskMemory.Request
-
-    def _on_memory(self, memory: Any) -> None:
+        
+    def _on_memory(self, memory: msg.Memory) -> None:
         if memory.id not in self._memories:
             self._memories[memory.id] = memory
             self._say.memory(memory)
 
-    def _on_diagnostics(self, array: Any) -> None:
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:
             if status.name.endswith(": policy"):
                 self._policy = {value.key: value.value for value in status.values}
@@ -157,11 +153,9 @@ class _Demo:
                 f"{int(p['model bytes']) / 1e6:.0f} MB, {p['dtype']})")
 
     def _newest_ns(self) -> int:
-        from .conversions import nanoseconds
-
         return max((nanoseconds(memory.end) for memory in self._memories.values()), default=0)
 
-    def _ask_all(self) -> list[Any]:
+    def _ask_all(self) -> list[Outcome]:
         until_ns = self._newest_ns() - self._sim.epoch_ns
         asked = questions(self._sim, until_ns, self._options.questions, seed=self._options.seed)
         outcomes = []
@@ -170,25 +164,31 @@ class _Demo:
             self._say.outcome(number, outcomes[-1])
         return outcomes
 
-    def _ask_one(self, question: HomeQuestion) -> Any:
-        from .demo_transcript import Outcome
-
+    def _ask_one(self, question: HomeQuestion) -> Outcome:
         began = time.monotonic()
-        future = self._ask.call_async(self._request(question=question.text))
+        future = self._ask.call_async(srv.AskMemory.Request(question=question.text))
         self._wait(future.done, ASK_S + 10.0, f"ask_memory sent no reply to {question.text!r}")
         seconds = time.monotonic() - began
         reply = future.result()
-        truth = self._truth(question, reply)
-        return Outcome(dataclasses.replace(question, answer=truth), reply, truth, seconds)
-
-    def _truth(self, question: HomeQuestion, reply: Any) -> str | None:
-        """What the camera had seen of it by the end of the newest memory that could be read."""
-        from .conversions import nanoseconds
-
         self._wait(lambda: reply.watermark in self._memories, 10.0, f"memory {reply.watermark} was never published")
-        until_ns = nanoseconds(self._memories[reply.watermark].end) - self._sim.epoch_ns
-        finding = look_up(question.query, observations(self._sim, until_ns))
-        return finding and finding.answer
+        # The truth is what the camera had seen by the end of the newest memory that could be read.
+        seen = observations(self._sim, nanoseconds(self._memories[reply.watermark].end) - self._sim.epoch_ns)
+        finding = look_up(question.query, seen)
+        truth = finding and finding.answer
+        texts = [self._memories[number].text for number in sorted(self._memories) if number <= reply.watermark]
+        written = look_up(question.query, [read_memory(text)[0] for text in texts]) is not None
+        return Outcome(dataclasses.replace(question, answer=truth), reply, truth, written, seconds)
+
+    def _facts(self) -> tuple[int, int]:
+        """(facts stated in the memories, those of them that were to be seen)."""
+        seen = observations(self._sim, self._newest_ns() - self._sim.epoch_ns)
+        stated = true = 0
+        for memory in self._memories.values():
+            facts, unread = read_memory(memory.text)
+            clip = (nanoseconds(memory.start) - self._sim.epoch_ns) // STEP_NS
+            stated += len(facts) + len(unread)
+            true += sum(fact in seen[clip] for fact in facts)
+        return stated, true
 
     def _wait(self, condition: Callable[[], Any], seconds: float, failure: str) -> None:
         """Spin until `condition`; DemoFailed when it takes too long or a process dies."""
@@ -213,15 +213,13 @@ class _Demo:
         self._executor.shutdown()
         self._node.destroy_node()
 
-    def _finish(self, outcomes: Sequence[Any]) -> int:
-        from .demo_transcript import FAILED, RIGHT
-
+    def _finish(self, outcomes: Sequence[Outcome]) -> int:
         say = self._say
         with Store.open(self._database, create=False, read_only=True) as store:
             problems = store.check()
             summary = store.summary()
         say.title("How it went")
-        say.summary(outcomes)
+        say.summary(outcomes, *self._facts())
         say.line()
         say.line("A clip shows far more than one memory holds: what is worth remembering is for the robot's tasks to teach.")
         shown = self._shown(self._database)

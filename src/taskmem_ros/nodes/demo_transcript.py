@@ -21,11 +21,15 @@ RIGHT, RIGHT_NONE, MISSED, WRONG, INVENTED, FAILED = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """One question with the reply and the truth at the reply's watermark (None: the camera had never seen it)."""
+    """One question with the reply, and the truth at the reply's watermark (None: the camera had never seen it).
+
+    written: whether the memories that could be read say an answer at all.
+    """
 
     question: HomeQuestion
     reply: Any
     truth: str | None
+    written: bool
     seconds: float
 
     @property
@@ -86,18 +90,23 @@ class Transcript:
         truth = "the camera never saw it" if outcome.truth is None else f'"{outcome.truth}"'
         self.line(f"    truth     {truth}   -> {outcome.verdict}")
 
-    def summary(self, outcomes: Sequence[Outcome]) -> None:
+    def summary(self, outcomes: Sequence[Outcome], facts: int, true_facts: int) -> None:
+        """facts, true_facts: stated in all memories that were published."""
         verdicts = [outcome.verdict for outcome in outcomes]
         seen = [o for o in outcomes if o.truth is not None]
         unseen = [o for o in outcomes if o.truth is None]
         good = verdicts.count(RIGHT) + verdicts.count(RIGHT_NONE)
         self.line(f"{good} of {len(outcomes)} questions answered rightly ({good / max(1, len(outcomes)):.0%}):")
         self.line(f"  {len(seen):2d} about what the camera had seen: {verdicts.count(RIGHT)} right, "
-                  f"{verdicts.count(WRONG)} wrong, {verdicts.count(MISSED)} honestly \"not in memory\"")
+                  f"{verdicts.count(WRONG)} wrong, {verdicts.count(MISSED)} \"not in memory\"")
+        missed = [o for o in outcomes if o.verdict == MISSED]
+        if missed:
+            self.line(f"     (of these {len(missed)}, {sum(not o.written for o in missed)} had indeed not been written down)")
         self.line(f"  {len(unseen):2d} about what it had never seen: {verdicts.count(RIGHT_NONE)} "
                   f"honestly \"not in memory\", {verdicts.count(INVENTED)} made up")
+        self.line(f"{true_facts} of the {facts} facts stated in memories are true ({true_facts / max(1, facts):.0%})")
         if verdicts.count(FAILED):
-            self.line(f"  {verdicts.count(FAILED):2d} failed")
+            self.line(f"{verdicts.count(FAILED)} questions failed")
 
     def _folded(self, head: str, text: str) -> None:
         self.line(textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head)))
