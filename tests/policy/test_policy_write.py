@@ -31,9 +31,9 @@ def test_half_a_memory_is_none(taught_policy):
     assert draft.text is None and "cut off" in draft.error and draft.attempts == 2
 
 
-def test_sampling_depends_on_its_seed_alone(random_policy):
-    def sample(seed):
-        return random_policy.write([make_clip()], [], max_new_tokens=20, temperature=1.0, seed=seed).raw
+def test_sampling_depends_on_the_clip_alone(random_policy):
+    def sample(index):
+        return random_policy.write([make_clip(index)], [], max_new_tokens=20, temperature=1.0).raw
 
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
@@ -41,6 +41,20 @@ def test_sampling_depends_on_its_seed_alone(random_policy):
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(2)
     assert sample(3) == first != sample(4)
+
+
+def test_a_checkpoint_samples_as_its_generation_config_says(random_folder):
+    def replies(**config):
+        checkpoint = load_checkpoint(str(random_folder), device="cpu")
+        checkpoint.model.generation_config.update(**config)
+        decoder, parts = Decoder(checkpoint), memorize_parts([make_clip()], [])
+        return [decoder.reply(parts, 20, temperature=temperature).raw for temperature in (None, 0.0)]
+
+    (greedy, same), (sampled, still_greedy) = (
+        replies(do_sample=False),
+        replies(do_sample=True, temperature=5.0, top_p=1.0),
+    )
+    assert greedy == same == still_greedy != sampled
 
 
 def test_the_window_and_its_memories_reach_the_model(random_policy):
@@ -102,7 +116,7 @@ def test_what_a_yield_point_raises_ends_the_writing(random_policy):
     assert _timeless(random_policy.write([make_clip()], [], max_new_tokens=20), before.seconds) == before
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("temperature", [0.0, 1.0, None])
 @pytest.mark.parametrize("kind", [None, "steer", "lora"])
 def test_a_memory_interrupted_by_questions_is_the_same_memory(random_folder, tmp_path, kind, temperature):
     checkpoint = load_checkpoint(str(random_folder), device="cpu")
@@ -119,7 +133,7 @@ def test_a_memory_interrupted_by_questions_is_the_same_memory(random_folder, tmp
         answers.append(policy.complete(question, max_new_tokens=4))
         deltas.append(torch.equal(before, checkpoint.model.model.rope_deltas))
 
-    arguments = dict(max_new_tokens=40, temperature=temperature, seed=5)
+    arguments = dict(max_new_tokens=40, temperature=temperature)
     quiet = policy.write(clips, memories, **arguments)
     disturbed = policy.write(clips, memories, **arguments, yield_point=interrupt)
     assert disturbed == _timeless(quiet, disturbed.seconds)

@@ -15,13 +15,14 @@ from taskmem_ros.home.furniture import draw_piece
 from taskmem_ros.home.people import draw_person
 from taskmem_ros.home.sketch import draw_device, draw_door, draw_lamp, draw_window
 from taskmem_ros.home.sprites import draw_thing
-from taskmem_ros.home.things import DOOR, DOOR_SPOT, LIGHT, ROOMS
+from taskmem_ros.home.things import DOOR, DOOR_SPOT, LIGHT, ROOMS, state_word
 from taskmem_ros.home.world import STEP_NS, HomeSim, State
 
 WIDTH, HEIGHT = 320, 240
 MARGIN = 8  # how far the camera's aim may be off, pixels
 TOP = 122  # where furniture ends and things stand
 FLOOR = 176
+SLOT_X = (-20, 20)  # where on a piece of furniture a thing stands
 
 _FLOORS = {
     "kitchen": (196, 190, 178),
@@ -50,6 +51,37 @@ class HomeCamera:
         cut = int(WIDTH * part)
         return np.ascontiguousarray(np.concatenate([here[:, cut:], there[:, :cut]], axis=1))
 
+    def marks(self, t_ns: int) -> list[tuple[str, float, float]]:
+        """(label, x, y) of what the frame at t_ns shows, pixels: for training eyes, never for a policy.
+
+        Labels: "thing red mug", "person Anna", "colour red" and "garment shirt" of a person's clothes, "sitting",
+        "waving", "holding red mug", "piece sofa", "door open", "light on", "tv off" and so on. A drive has none.
+        """
+        sim, state, room = self.sim, self.sim.state(t_ns), self.sim.room(t_ns)
+        if sim.drive(t_ns) > 0.0:
+            return []
+        left, aim_x, aim_y = sim.door_left[room], *self._aim(room, t_ns)
+        middles = [column_x(column, left) for column in range(4)]
+        device = ROOMS[room].device
+        found = [(f"piece {piece}", middles[column], TOP + 30) for column, piece in enumerate(sim.order[room])]
+        for name, x, y in (
+            (DOOR, middles[DOOR_SPOT], 120),
+            (LIGHT, _lamp_x(sim, room), 40),
+            (device, middles[sim.device_column[room]], 48),
+        ):
+            found.append((f"{name} {state_word(name, state.devices[(room, name)])}", x, y))
+        for thing, (piece, slot) in state.objects.items():
+            if piece in sim.order[room]:
+                found.append((f"thing {thing}", middles[sim.order[room].index(piece)] + SLOT_X[slot], TOP - 15))
+        for name, person in state.people.items():
+            if person.room == room:
+                colour, garment = sim.clothes(name, t_ns)
+                labels = [f"person {name}", f"colour {colour}", f"garment {garment}"]
+                labels += ["sitting"] * person.sitting + [f"holding {person.holding}"] * bool(person.holding)
+                labels += ["waving"] * (sim.step(t_ns // STEP_NS).actions[name].verb == "wave")
+                found += [(label, middles[person.spot], HEIGHT - 50) for label in labels]
+        return [(label, float(x - aim_x), float(y - aim_y)) for label, x, y in found]
+
     def _view(self, room: str, t_ns: int) -> np.ndarray:
         sim, state = self.sim, self.sim.state(t_ns)
         image = self._stage(room).copy()
@@ -63,7 +95,7 @@ class HomeCamera:
         draw_device(image, device_x, device, state.devices[(room, device)], sim.is_night(t_ns))
         for thing, (piece, slot) in state.objects.items():
             if piece in sim.order[room]:
-                draw_thing(image, column_x(sim.order[room].index(piece), left) + (-20, 20)[slot], TOP, thing)
+                draw_thing(image, column_x(sim.order[room].index(piece), left) + SLOT_X[slot], TOP, thing)
         self._draw_people(image, room, state, t_ns)
         image = _lit(image, state.devices[(room, LIGHT)], sim.is_night(t_ns))
         return self._aimed(image, room, t_ns)
@@ -110,9 +142,12 @@ class HomeCamera:
         return image
 
     def _aimed(self, image: np.ndarray, room: str, t_ns: int) -> np.ndarray:
-        rng = random.Random(f"aim {self.sim.seed} {room} {t_ns // STEP_NS}")
-        x, y = rng.randint(0, 2 * MARGIN), rng.randint(0, 2 * MARGIN)
+        x, y = self._aim(room, t_ns)
         return np.ascontiguousarray(image[y : y + HEIGHT, x : x + WIDTH])
+
+    def _aim(self, room: str, t_ns: int) -> tuple[int, int]:
+        rng = random.Random(f"aim {self.sim.seed} {room} {t_ns // STEP_NS}")
+        return rng.randint(0, 2 * MARGIN), rng.randint(0, 2 * MARGIN)
 
 
 def column_x(column: int, door_left: bool) -> int:

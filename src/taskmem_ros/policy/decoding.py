@@ -13,6 +13,8 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 from taskmem_ros.policy.load import Checkpoint
 from taskmem_ros.policy.prompt import PromptPart
 
+# A checkpoint's own sampling settings would be warned of if they stayed beside do_sample.
+GREEDY = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
 THINK_START, THINK_END = "<think>", "</think>"
 YieldPoint = Callable[[], None]
 
@@ -47,7 +49,7 @@ class Decoder:
         parts: Sequence[PromptPart],
         max_new_tokens: int,
         *,
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
         seed: int = 0,
         deadline: float | None = None,
         with_logprobs: bool = False,
@@ -55,6 +57,7 @@ class Decoder:
     ) -> Reply:
         """The reply to one user turn.
 
+        temperature: 0 is greedy, None samples as the checkpoint's generation_config says.
         deadline: time.monotonic() seconds. yield_point: called after each token; what it raises ends all.
         Sampling is by its own seed and leaves the global random state alone.
         """
@@ -63,10 +66,10 @@ class Decoder:
         prompt = inputs["input_ids"].shape[1]
         watch = _Watch(yield_point, deadline)
         record = _Record()
-        sampling = (
-            {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
-        )
-        with self._seeded(seed) if temperature > 0 else contextlib.nullcontext():
+        sampling = {} if temperature is None else GREEDY
+        if temperature:
+            sampling = {"do_sample": True, "temperature": temperature}
+        with contextlib.nullcontext() if temperature == 0 else self._seeded(seed):
             output = self._model.generate(
                 **inputs,
                 **sampling,

@@ -20,7 +20,6 @@ from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoTokenizer,
-    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -207,11 +206,11 @@ def _demo_folder() -> Path:
 
 
 def _settle_generation(model: PreTrainedModel, tokenizer) -> tuple[int, ...]:
-    """Replace a checkpoint's sampling defaults: temperature and the like are the caller's to give."""
+    """Complete a checkpoint's generation_config with the tokens that end and pad; returns those that end."""
     stored = model.generation_config.eos_token_id
     eos = {*(stored if isinstance(stored, list) else [stored]), tokenizer.eos_token_id} - {None}
     if not eos:
         raise LoadError("the tokenizer and the generation_config name no end-of-text token; add an eos_token")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos)
-    model.generation_config = GenerationConfig(eos_token_id=sorted(eos), pad_token_id=pad)
+    model.generation_config.update(eos_token_id=sorted(eos), pad_token_id=pad)
     return tuple(sorted(eos))

@@ -79,6 +79,7 @@ class VideoPacker:
         self.tokenizer = tokenizer
         self.spec = spec
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
+        self._reserved = [token.content for token in tokenizer.added_tokens_decoder.values()]
 
     def pack(self, parts: Sequence[PromptPart]) -> dict[str, torch.Tensor]:
         """One user turn, ready for `model.generate(**inputs)`.
@@ -104,7 +105,8 @@ class VideoPacker:
     def text(self, parts: Sequence[PromptPart], grids: Sequence[tuple[int, int, int]]) -> str:
         """The chat template's text with every video written out as timestamps and placeholder tokens."""
         content = [
-            {"type": "text", "text": part} if isinstance(part, str) else {"type": "video"} for part in parts
+            {"type": "text", "text": self._plain(part)} if isinstance(part, str) else {"type": "video"}
+            for part in parts
         ]
         text = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
@@ -129,6 +131,12 @@ class VideoPacker:
             video.shape[2] // spec.patch_size,
         )
         return cut(video, spec), grid
+
+    def _plain(self, text: str) -> str:
+        """Text in which the tokenizer's own tokens, such as <|im_end|>, are words like any other."""
+        for token in self._reserved:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
 
     def _resize(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         spec, (height, width) = self.spec, frames[0].shape[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,25 +150,27 @@ class MemoryPolicy:
         memories: Sequence[str],
         *,
         max_new_tokens: int = 256,
-        temperature: float = 0.0,
-        seed: int = 0,
+        temperature: float | None = None,
         yield_point: YieldPoint | None = None,
     ) -> Draft:
         """One memory of the last clip, with the adapter on.
 
-        clips: the window, oldest first. memories: those of the earlier clips. temperature: 0 is greedy.
+        clips: the window, oldest first. memories: those of the earlier clips. temperature: 0 is greedy; None
+        is what the checkpoint's generation_config says. Sampling is seeded by the clip, so the same window
+        always gives the same memory.
         yield_point: called after every token; it may call `complete`, and what it raises ends the writing. A
-        reply without a memory is tried once more, sampled with a fixed seed; then the draft has text None.
+        reply without a memory is tried once more, with another seed; then the draft has text None.
         """
         started = time.monotonic()
         parts = memorize_parts(clips, memories)
+        seed = zlib.crc32(f"{clips[-1].camera} {clips[-1].start_ns}".encode())
         tokens, raw, error = 0, "", ""
         for attempt in (1, 2):
             reply = self._decoder.reply(
                 parts,
                 max_new_tokens,
-                temperature=temperature if attempt == 1 else max(temperature, RETRY_TEMPERATURE),
-                seed=seed + attempt - 1,
+                temperature=temperature if attempt == 1 else temperature or RETRY_TEMPERATURE,
+                seed=seed + attempt,
                 yield_point=yield_point,
             )
             tokens, raw = tokens + reply.tokens, reply.raw

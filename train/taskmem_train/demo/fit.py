@@ -19,6 +19,7 @@ from taskmem_ros.home import HomeSim
 from taskmem_ros.policy.packing import VideoPacker
 from taskmem_train.demo.batch import IGNORE, Batch, collate, loss, pixel_pairs, see
 from taskmem_train.demo.config import GRID, SPEC, demo_config, save_checkpoint
+from taskmem_train.demo.eyes import EyeTest, cell_labels
 from taskmem_train.demo.samples import (
     TRAIN_SEEDS,
     corpus,
@@ -36,6 +37,7 @@ class Work:
     """What one step learns from, made in a worker process."""
 
     pixels: torch.Tensor
+    cells: torch.Tensor
     batches: dict[str, list[Batch]]
 
 
@@ -46,8 +48,9 @@ def fit(out: Path, config: FitConfig) -> None:
     tokenizer = _tokenizer(out / "tokenizer", config.seed)
     torch.manual_seed(config.seed)
     model = Qwen3VLForConditionalGeneration(demo_config(tokenizer))
-    optimizers = _optimizers(model, config)
-    step = _resume(out / "state.pt", model, optimizers)
+    eyes = EyeTest(model.config.text_config.hidden_size)
+    optimizers = _optimizers(model, eyes, config)
+    step = _resume(out / "state.pt", model, eyes, optimizers)
     if config.compile:
         for layer in model.model.language_model.layers:
             layer.compile(dynamic=True)
@@ -58,7 +61,7 @@ def fit(out: Path, config: FitConfig) -> None:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * rate
-        losses = _update(model, optimizers, work)
+        losses = _update(model, eyes, optimizers, work)
         step += 1
         if step % 10 == 0:
             line = {"step": step, "seconds": round(time.monotonic() - started, 1), "rate": round(rate, 4), **losses}
@@ -66,10 +69,10 @@ def fit(out: Path, config: FitConfig) -> None:
             log.write(json.dumps(line) + "\n")
             log.flush()
         if step % config.save_every == 0 or step == config.steps:
-            _save(out, step, model, tokenizer, optimizers, config)
+            _save(out, step, model, eyes, tokenizer, optimizers, config)
 
 
-def _update(model, optimizers, work: Work) -> dict[str, float]:
+def _update(model, eyes: EyeTest, optimizers, work: Work) -> dict[str, float]:
     """One step over all batches; within a kind each counts by its learned tokens, and every kind counts once.
 
     The vision tower runs once for all of them: their gradients meet at its output, then go through it together.
@@ -78,7 +81,10 @@ def _update(model, optimizers, work: Work) -> dict[str, float]:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         features = see(model.model.visual, work.pixels, GRID, SPEC)
     leaves = [feature.detach().requires_grad_() for feature in features]
-    losses = {}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        seen = eyes.loss(leaves[0], work.cells)
+    seen.backward()
+    losses = {"eyes": float(seen.detach()), "found": eyes.found(leaves[0], work.cells)}
     for kind, batches in work.batches.items():
         tokens = [int((batch.labels != IGNORE).sum()) for batch in batches]
         losses[kind] = 0.0
@@ -87,7 +93,8 @@ def _update(model, optimizers, work: Work) -> dict[str, float]:
                 part = loss(model, leaves, batch) * (count / sum(tokens))
             part.backward()
             losses[kind] += float(part.detach())
-    torch.autograd.backward(features, [leaf.grad for leaf in leaves])
+    used = [(feature, leaf.grad) for feature, leaf in zip(features, leaves) if leaf.grad is not None]
+    torch.autograd.backward(*zip(*used))
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:
         optimizer.step()
@@ -101,20 +108,22 @@ def _make_work(step: int, folder: str, config: FitConfig) -> Work:
     torch.set_num_threads(1)
     rng = random.Random(f"step {config.seed} {step}")
     packer = _packer(folder)
-    progress = step / config.steps
+    basics = step < config.basics
+    progress = max(0, step - config.basics) / (config.steps - config.basics)
     listing = max(0.0, 1.0 - progress / config.listing_until)
     seen, write, listed = [], [], []
     for _ in range(config.worlds):
         stream = watch(HomeSim(rng.randrange(TRAIN_SEEDS)), rng.randrange(40), config.clips, rng, _SIZE)
-        for sample in writing_samples(stream, rng):
+        for sample in [] if basics else writing_samples(stream, rng):
             if rng.random() < max(0.35, 1.0 - listing):
                 write.append(_shift(sample, len(seen)))
-        for sample in listing_samples(stream, rng):
+        for sample in [] if basics else listing_samples(stream, rng):
             if rng.random() < max(0.25, 0.4 + listing):
                 listed.append(_shift(sample, len(seen)))
         seen += stream
     pixels, spans = pixel_pairs(seen, packer)
-    read = [reading_sample(rng, most=3 + int(6 * min(1.0, progress * 4))) for _ in range(config.readings)]
+    most = 2 if basics else 3 + int(6 * min(1.0, progress * 4))
+    read = [reading_sample(rng, most=most) for _ in range(config.readings * (2 if basics else 1))]
     write.sort(key=lambda sample: len(sample.clips))
     third = max(1, math.ceil(len(write) / 3))
     groups = {
@@ -125,7 +134,8 @@ def _make_work(step: int, folder: str, config: FitConfig) -> Work:
     batches = {
         kind: [collate(samples, packer, spans, GRID) for samples in parts if samples] for kind, parts in groups.items()
     }
-    return Work(pixels, {kind: parts for kind, parts in batches.items() if parts})
+    cells = cell_labels(seen, GRID[0] // SPEC.merge_size, GRID[1] // SPEC.merge_size)
+    return Work(pixels, cells, {kind: parts for kind, parts in batches.items() if parts})
 
 
 _SIZE = (GRID[1] * SPEC.patch_size, GRID[0] * SPEC.patch_size)
@@ -160,12 +170,13 @@ def _schedule(step: int, config: FitConfig) -> float:
     return min(1.0, (step + 1) / config.warmup, left)
 
 
-def _optimizers(model, config: FitConfig) -> list[torch.optim.Optimizer]:
+def _optimizers(model, eyes: EyeTest, config: FitConfig) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for everything else."""
     matrices, rest = [], []
     for name, parameter in model.named_parameters():
         hidden = parameter.ndim == 2 and "embed" not in name and "lm_head" not in name
         (matrices if hidden else rest).append(parameter)
+    rest += eyes.parameters()
     muon = torch.optim.Muon(matrices, lr=config.lr, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
     adam = torch.optim.AdamW(rest, lr=config.lr_rest, betas=(0.9, 0.98), weight_decay=0.0)
     for optimizer, rate in ((muon, config.lr), (adam, config.lr_rest)):
@@ -180,20 +191,26 @@ def _tokenizer(folder: Path, seed: int):
     return AutoTokenizer.from_pretrained(folder)
 
 
-def _resume(path: Path, model, optimizers) -> int:
+def _resume(path: Path, model, eyes: EyeTest, optimizers) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
+    eyes.load_state_dict(state["eyes"])
     for optimizer, saved in zip(optimizers, state["optimizers"]):
         optimizer.load_state_dict(saved)
     print(f"going on from step {state['step']} in {path}", flush=True)
     return state["step"]
 
 
-def _save(out: Path, step: int, model, tokenizer, optimizers, config: FitConfig) -> None:
+def _save(out: Path, step: int, model, eyes: EyeTest, tokenizer, optimizers, config: FitConfig) -> None:
     """Everything at once or nothing: a run that is cut off resumes from the last whole state."""
-    state = {"step": step, "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
+    state = {
+        "step": step,
+        "model": model.state_dict(),
+        "eyes": eyes.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+    }
     partial = out / "state.pt.partial"
     torch.save(state, partial)
     partial.replace(out / "state.pt")

@@ -42,10 +42,11 @@ TRAIN_SEEDS = 1_000_000  # worlds below are for training; the rest are never tra
 
 @dataclass(frozen=True)
 class SeenClip:
-    """A clip of the demo home and the facts that its frames show."""
+    """A clip of the demo home, the facts that its frames show, and what stands where in each (HomeCamera.marks)."""
 
     clip: Clip
     facts: tuple[Fact, ...]
+    marks: tuple[list[tuple[str, float, float]], ...]
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def watch(sim: HomeSim, first: int, count: int, rng: random.Random, size: tuple[
             if size is not None:
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             frames.append(Frame(stamp, "camera", image))
-        start = index * STEP_NS
-        seen.append(SeenClip(Clip("camera", 0, start, start + STEP_NS, tuple(frames)), tuple(visible_facts(sim, stamps))))
+        clip = Clip("camera", 0, index * STEP_NS, (index + 1) * STEP_NS, tuple(frames))
+        marks = tuple(camera.marks(stamp) for stamp in stamps)
+        seen.append(SeenClip(clip, tuple(visible_facts(sim, stamps)), marks))
     return seen
 
 
