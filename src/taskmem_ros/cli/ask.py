@@ -9,7 +9,7 @@ from typing import Any
 
 from taskmem_ros.cli import show
 from taskmem_ros.cli.look import add_span_options, add_store_options
-from taskmem_ros.cli.model import add_model_options, load_policy
+from taskmem_ros.cli.model import add_model_options, load_and_tell
 from taskmem_ros.cli.times import span_of, zone_of
 from taskmem_ros.memory import Store, StoreError
 from taskmem_ros.recall import Answer, Completion, Recall, answer_task
@@ -88,7 +88,7 @@ def _ask_file(options: argparse.Namespace) -> Answer:
     since, until = span_of(options)
     with _open(options) as store:
         # A store without memories needs no reader to say so.
-        policy = load_policy(options, quiet=options.json) if store.watermark() else None
+        policy = load_and_tell(options) if store.watermark() else None
         recall = Recall(store, policy.complete if policy else _no_reader, timezone=zone_of(options))
         if store.read_only:
             return recall.ask(options.question, options.choice, since, until, options.timeout, options.camera)

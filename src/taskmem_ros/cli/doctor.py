@@ -67,14 +67,13 @@ def run_doctor(options: argparse.Namespace) -> int:
 def _checks(options: argparse.Namespace) -> Iterator:
     from taskmem_ros import doctor
 
-    def load():
-        return load_policy(options, quiet=True)
-
     areas = {
         "environment": doctor.check_environment,
         "ros": doctor.check_ros,
         "gpu": doctor.check_gpu,
-        "model": lambda: doctor.check_model(options.model, options.revision, load, options.load),
+        "model": lambda: doctor.check_model(
+            options.model, options.revision, lambda: load_policy(options), options.load
+        ),
         "database": lambda: doctor.check_database(
             options.database, upgrade=options.upgrade, zone=zone_of(options)
         ),

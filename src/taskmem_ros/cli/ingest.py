@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from taskmem_ros.cli import show
 from taskmem_ros.cli.look import add_store_options
-from taskmem_ros.cli.model import add_model_options, load_policy
+from taskmem_ros.cli.model import add_model_options, load_and_tell
 from taskmem_ros.cli.times import TIME_HELP, parse_time, zone_of
 from taskmem_ros.clips import FAILED, Clip, ClipSettings, FrameSource, Gap, Window, clips_from
 from taskmem_ros.memory import Memory, Store, StoreError
@@ -95,7 +95,7 @@ def run_ingest(options: argparse.Namespace) -> int:
                 f"{path} {how} ingested into {store.path} as camera {source.camera!r} already; "
                 "--again replaces those memories."
             )
-        policy = load_policy(options, quiet=options.json)
+        policy = load_and_tell(options)
         if known:
             print(f"Replacing {store.forget_source(known.id)} memories of {path}.", file=sys.stderr)
         row = store.add_source(str(path), mark, source.camera)

@@ -31,16 +31,24 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--adapter", metavar="FOLDER", help="a PEFT adapter for memorizing")
 
 
-def load_policy(options: argparse.Namespace, *, quiet: bool = False) -> MemoryPolicy:
-    """The policy that the options ask for. What was loaded goes to stderr. Raises LoadError."""
-    if not quiet:
+def load_and_tell(options: argparse.Namespace) -> MemoryPolicy:
+    """`load_policy`, with what was loaded on stderr; for a program that reads JSON only the warnings."""
+    if not options.json:
         print(f"Loading the model {options.model} ...", file=sys.stderr, flush=True)
+    policy = load_policy(options)
+    for line in policy.report.warnings if options.json else str(policy.report).splitlines():
+        print(line, file=sys.stderr)
+    return policy
+
+
+def load_policy(options: argparse.Namespace) -> MemoryPolicy:
+    """The policy that the options ask for. Raises LoadError."""
     # Seconds of imports: only for commands that need a model.
     from taskmem_ros.policy import MemoryPolicy
     from taskmem_ros.policy.engine import leave_a_core
 
     leave_a_core()  # an agent may be running beside
-    policy = MemoryPolicy.load(
+    return MemoryPolicy.load(
         options.model,
         revision=options.revision,
         quantization=options.quantization,
@@ -48,6 +56,3 @@ def load_policy(options: argparse.Namespace, *, quiet: bool = False) -> MemoryPo
         dtype=options.dtype,
         adapter=options.adapter,
     )
-    for line in policy.report.warnings if quiet else str(policy.report).splitlines():
-        print(line, file=sys.stderr)
-    return policy
