@@ -22,7 +22,8 @@ def answer_task(
 ) -> tuple[Answer, Task]:
     """Answer a queued task and finish its row, whatever comes.
 
-    camera: only memories of this one. now_ns: the clock of answered_ns. provenance: model, revision, adapter and prompt_hash of the reader.
+    camera: only memories of this one. now_ns: the clock of answered_ns.
+    provenance: model, revision, adapter and prompt_hash of the reader.
     Raises what Recall.ask raises; the row then has the status "failed" and says why.
     """
     try:
