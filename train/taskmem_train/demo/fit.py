@@ -110,16 +110,15 @@ def _make_work(step: int, folder: str, config: FitConfig) -> Work:
     packer = _packer(folder)
     basics = step < config.basics
     progress = max(0, step - config.basics) / (config.steps - config.basics)
-    listing = max(0.0, 1.0 - progress / config.listing_until)
+    writing = min(1.0, max(0.0, (progress - config.writing_from) * 5))
     seen, write, listed = [], [], []
-    for _ in range(config.worlds):
-        stream = watch(HomeSim(rng.randrange(TRAIN_SEEDS)), rng.randrange(40), config.clips, rng, _SIZE)
-        for sample in [] if basics else writing_samples(stream, rng):
-            if rng.random() < max(0.35, 1.0 - listing):
-                write.append(_shift(sample, len(seen)))
-        for sample in [] if basics else listing_samples(stream, rng):
-            if rng.random() < max(0.25, 0.4 + listing):
-                listed.append(_shift(sample, len(seen)))
+    for length in _streams(basics, writing, config):
+        stream = watch(HomeSim(rng.randrange(TRAIN_SEEDS)), rng.randrange(40), length, rng, _SIZE)
+        if not basics:
+            whole = writing_samples(stream, rng) if length == config.clips else []
+            write += [_shift(sample, len(seen)) for sample in whole]
+            some = [sample for sample in listing_samples(stream, rng) if rng.random() < 1.2 - writing]
+            listed += [_shift(sample, len(seen)) for sample in some]
         seen += stream
     pixels, spans = pixel_pairs(seen, packer)
     most = 2 if basics else 3 + int(6 * min(1.0, progress * 4))
@@ -140,6 +139,12 @@ def _make_work(step: int, folder: str, config: FitConfig) -> Work:
 
 _SIZE = (GRID[1] * SPEC.patch_size, GRID[0] * SPEC.patch_size)
 _PACKERS: dict[str, VideoPacker] = {}
+
+
+def _streams(basics: bool, writing: float, config: FitConfig) -> list[int]:
+    """How many clips in a row of each world of a step: long streams for writing, many short ones for variety."""
+    long = 0 if basics else max(1, round(writing * config.worlds))
+    return [config.clips] * long + [2] * ((config.worlds - long) * config.clips // 2)
 
 
 def _packer(folder: str) -> VideoPacker:

@@ -20,7 +20,7 @@ class FitConfig:
     lr_rest: float = _setting(2e-3, "learning rate of embeddings, norms and biases (AdamW)")
     warmup: int = _setting(60, "steps in which the rates rise from 0")
     decay: float = _setting(0.3, "last share of the steps, in which the rates fall to 0")
-    listing_until: float = _setting(0.6, "share of the steps by which listing has given way to writing")
+    writing_from: float = _setting(0.4, "share of the steps from which writing takes over from listing")
     seed: int = _setting(0, "of the weights and of the choice of worlds")
     save_every: int = _setting(100, "steps between checkpoints")
     threads: int = _setting(2, "processor threads")
