@@ -23,6 +23,16 @@ def ask(ros, question: str, namespace: str = ""):
     return ros.call(AskMemory, f"{namespace}/ask_memory".lstrip("/"), AskMemory.Request(question=question))
 
 
+def make_film(path, frames: int) -> None:
+    """A red ball that rolls, 10 pictures a second."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (160, 120))
+    for number in range(frames):
+        picture = np.full((120, 160, 3), 40, np.uint8)
+        cv2.circle(picture, (number % 160, 60), 20, (0, 0, 255), -1)
+        writer.write(picture)
+    writer.release()
+
+
 def test_taskmem_up_from_camera_to_answer(ros, model):
     """`taskmem up demo:=true`, the home fast by a params_file; then Ctrl-C."""
     settings = ros.folder / "fast.yaml"
@@ -133,15 +143,18 @@ def test_a_slow_model_blocks_nothing_and_hides_nothing(ros, endless_model):
         assert all(task.status != "queued" for task in store.tasks())
 
 
+def test_a_film_ends_at_once_when_asked_to(ros):
+    film = ros.folder / "film.avi"
+    make_film(film, frames=3000)
+    camera = ros.run("taskmem_ros.nodes.video_camera", "--ros-args", "-p", f"video:={film}", "-p", "wait:=false")
+    ros.wait(lambda: "frames per second" in camera.output(), "the film to begin")
+    assert camera.end() == 0
+
+
 def test_a_film_goes_through(ros, model):
     """video:=FILE through camera, DDS, clips, model and store; the film ends, the agent stays."""
     film = ros.folder / "film.avi"
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (160, 120))
-    for number in range(60):
-        picture = np.full((120, 160, 3), 40, np.uint8)
-        cv2.circle(picture, (10 + 2 * number, 60), 20, (0, 0, 255), -1)
-        writer.write(picture)
-    writer.release()
+    make_film(film, frames=80)
     settings = ros.folder / "short.yaml"
     settings.write_text("taskmem_agent:\n  ros__parameters: {clip_seconds: 2.0, sample_rate: 2.0, max_stall: 1.0}\n")
     up = ros.run("taskmem_ros.cli", "up", f"video:={film}", f"model:={model}", "image_transport:=compressed",

@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from .parameters import Spec
+
+WAKE_S = 0.2
 
 
 def run(make_node: Callable[[], Any], args: Sequence[str] | None, about: str, specs: Sequence[Spec]) -> int:
@@ -37,6 +40,8 @@ def run(make_node: Callable[[], Any], args: Sequence[str] | None, about: str, sp
     code = 0
     try:
         node = make_node()
+        # Python runs its signal handlers between two waits of the executor, so that none may last.
+        node.create_timer(WAKE_S, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()

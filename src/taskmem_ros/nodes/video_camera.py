@@ -61,6 +61,8 @@ class VideoCamera(Node):
                 if self._stop.wait(0.1):
                     return
             count = self._play()
+            if self._stop.is_set():
+                return
             self.get_logger().info(f"the film has ended after {count} frames")
         except Exception:
             self.get_logger().error(traceback.format_exc())
