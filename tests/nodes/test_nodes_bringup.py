@@ -53,9 +53,34 @@ def test_a_film_may_end_without_ending_the_agent():
 
 
 def test_params_file_stands_between_defaults_and_what_was_given():
-    (agent,) = plan({"params_file": "my.yaml", "model": "a/b"})
-    words = agent.ros_arguments()
-    assert words.index('autostart:=true') < words.index("my.yaml") < words.index('model:="a/b"')
+    (agent,) = plan({"params_file": "my.yaml", "model": "a/b", "namespace": "robot1"})
+    words = agent.ros_arguments("given.yaml")
+    assert words.index("autostart:=true") < words.index("my.yaml") < words.index("given.yaml")
+    assert 'model:="a/b"' not in words
+    assert agent.given_yaml() == '/robot1/taskmem_agent:\n  ros__parameters:\n    model: "a/b"\n'
+
+
+def test_sim_time_in_the_demo_home_has_a_clock():
+    _, camera = plan({"demo": "true", "use_sim_time": "true"})
+    assert camera.parameters["publish_clock"] is True
+
+
+def test_the_ranking_of_settings_is_what_rcl_makes_of_them(tmp_path):
+    """A default, then the file, then what was given, however the file names the node."""
+    pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
+    from taskmem_ros.nodes.up import Child
+
+    show = ("import rclpy; from rclpy.node import Node; rclpy.init(); n = Node('x');"
+            "print(*(n.declare_parameter(k, d).value for k, d in (('autostart', True), ('model', ''))))")
+    for number, pattern in enumerate(("/**", "/**/taskmem_agent", "/robot1/taskmem_agent")):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(f"{pattern}:\n  ros__parameters: {{autostart: false, model: file}}\n")
+        (agent,) = plan({"params_file": str(file), "model": "given", "namespace": "robot1"})
+        child = Child.__new__(Child)
+        child.node = agent
+        words = child.command()[3:]
+        out = subprocess.run([sys.executable, "-c", show, *words], capture_output=True, text=True, timeout=120)
+        assert out.stdout.split() == ["False", "given"], (pattern, out.stdout, out.stderr)
 
 
 SCRIPT = textwrap.dedent("""

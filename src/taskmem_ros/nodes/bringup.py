@@ -48,7 +48,7 @@ ARGUMENTS: tuple[Argument, ...] = (
 class NodePlan:
     """One node to start. `executable` is in lib/taskmem; parameters are typed values; when a required one ends, all do.
 
-    Of two settings of one parameter the last wins: a default, then params_file, then what was `given` as an argument.
+    Of two settings of one parameter the last wins: a default, then params_file, then those `given` as arguments.
     """
 
     executable: str
@@ -61,22 +61,34 @@ class NodePlan:
     remappings: tuple[tuple[str, str], ...] = ()
     given: frozenset[str] = frozenset()
 
-    def ros_arguments(self) -> list[str]:
-        """What stands after the executable on a command line."""
+    @property
+    def full_name(self) -> str:
+        return "/".join(["", *(part for part in self.namespace.split("/") if part), self.name])
+
+    def ros_arguments(self, given_file: str = "") -> list[str]:
+        """What stands after the executable on a command line.
+
+        rcl ranks settings by where their pattern of node names comes first, and every -p has the pattern of all
+        nodes. So after a params_file what was given only wins in a file of its own: `given_file`, with `given_yaml`.
+        """
         words = ["--ros-args", "-r", f"__node:={self.name}", "--log-level", self.log_level]
         if self.namespace:
-            words += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+            words += ["-r", f"__ns:={self.full_name.rpartition('/')[0]}"]
         for old, new in self.remappings:
             words += ["-r", f"{old}:={new}"]
         for name, value in self.parameters.items():
-            if name not in self.given:
+            if not (given_file and name in self.given):
                 words += ["-p", f"{name}:={_yaml(value)}"]
         if self.params_file:
             words += ["--params-file", self.params_file]
-        for name, value in self.parameters.items():
-            if name in self.given:
-                words += ["-p", f"{name}:={_yaml(value)}"]
+        if given_file:
+            words += ["--params-file", given_file]
         return words
+
+    def given_yaml(self) -> str:
+        """What was given as arguments, as a parameters file of this node; "" where that is nothing."""
+        lines = [f"    {name}: {_yaml(value)}" for name, value in self.parameters.items() if name in self.given]
+        return "\n".join([f"{self.full_name}:", "  ros__parameters:", *lines, ""]) if lines else ""
 
 
 def _yaml(value: Any) -> str:
@@ -112,7 +124,7 @@ def plan(given: Mapping[str, str]) -> list[NodePlan]:
     values = complete(given)
     common: dict[str, Any] = dict(
         namespace=values["namespace"], params_file=values["params_file"], log_level=values["log_level"],
-        given=frozenset(given))
+        given=frozenset(given) | ({"camera"} if "cameras" in given else frozenset()))
     if values["demo"] == "true" and values["namespace"]:
         # Each demo home has a map of its own; on the common /tf two of them would be one.
         common["remappings"] = (("/tf", "tf"), ("/tf_static", "tf_static"))
@@ -126,7 +138,9 @@ def plan(given: Mapping[str, str]) -> list[NodePlan]:
     plans = [NodePlan("taskmem_agent", "taskmem_agent", parameters=parameters, **common)]
     camera = {"camera": values["cameras"].split(",")[0].strip()}
     if values["demo"] == "true":
-        plans.append(NodePlan("home_camera", "home_camera", parameters=camera, **common))
+        # Nobody else would tell the time of the home.
+        clock = {"publish_clock": True} if parameters["use_sim_time"] else {}
+        plans.append(NodePlan("home_camera", "home_camera", parameters={**camera, **clock}, **common))
     if values["video"]:
         # When the film has ended, questions about it may still come.
         plans.append(NodePlan("video_camera", "video_camera", parameters={**camera, "video": values["video"]},

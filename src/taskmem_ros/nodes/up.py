@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,13 @@ class Child:
         self.reader.start()
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", MODULES[self.node.executable], *self.node.ros_arguments()]
+        given_file = ""
+        if self.node.params_file and (given := self.node.given_yaml()):
+            self._folder = tempfile.TemporaryDirectory(prefix="taskmem-")  # removed with this object
+            given_file = os.path.join(self._folder.name, "given.yaml")
+            with open(given_file, "w", encoding="utf-8") as file:
+                file.write(given)
+        return [sys.executable, "-m", MODULES[self.node.executable], *self.node.ros_arguments(given_file)]
 
     def stop(self, sign: int = signal.SIGINT) -> None:
         if self.process.poll() is None:
