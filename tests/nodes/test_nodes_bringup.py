@@ -1,4 +1,5 @@
 """What a bring-up starts, and the supervisor that starts it, with children that need no ROS."""
+
 from __future__ import annotations
 
 import io
@@ -67,11 +68,15 @@ def test_sim_time_in_the_demo_home_has_a_clock():
 
 def test_the_ranking_of_settings_is_what_rcl_makes_of_them(tmp_path):
     """A default, then the file, then what was given, however the file names the node."""
-    pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
+    pytest.importorskip(
+        "rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh"
+    )
     from taskmem_ros.nodes.up import Child
 
-    show = ("import rclpy; from rclpy.node import Node; rclpy.init(); n = Node('x');"
-            "print(*(n.declare_parameter(k, d).value for k, d in (('autostart', True), ('model', ''))))")
+    show = (
+        "import rclpy; from rclpy.node import Node; rclpy.init(); n = Node('x');"
+        "print(*(n.declare_parameter(k, d).value for k, d in (('autostart', True), ('model', ''))))"
+    )
     for number, pattern in enumerate(("/**", "/**/taskmem_agent", "/robot1/taskmem_agent")):
         file = tmp_path / f"{number}.yaml"
         file.write_text(f"{pattern}:\n  ros__parameters: {{autostart: false, model: file}}\n")
@@ -79,7 +84,9 @@ def test_the_ranking_of_settings_is_what_rcl_makes_of_them(tmp_path):
         child = Child.__new__(Child)
         child.node = agent
         words = child.command()[3:]
-        out = subprocess.run([sys.executable, "-c", show, *words], capture_output=True, text=True, timeout=120)
+        out = subprocess.run(
+            [sys.executable, "-c", show, *words], capture_output=True, text=True, timeout=120
+        )
         assert out.stdout.split() == ["False", "given"], (pattern, out.stdout, out.stderr)
 
 
@@ -159,8 +166,14 @@ def test_respawn_starts_again():
 
 
 def test_plan_words_stay_typed():
-    node = NodePlan("x", "x", "", "", "info", parameters={
-        "text": 'a "quoted" # word', "list": ["a", "b"], "yes": True, "number": 2.5, "count": 3})
+    node = NodePlan(
+        "x",
+        "x",
+        "",
+        "",
+        "info",
+        parameters={"text": 'a "quoted" # word', "list": ["a", "b"], "yes": True, "number": 2.5, "count": 3},
+    )
     words = node.ros_arguments()
     assert 'text:="a \\"quoted\\" # word"' in words
     assert 'list:=["a", "b"]' in words

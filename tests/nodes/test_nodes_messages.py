@@ -1,4 +1,5 @@
-"""Values to messages, and what the demo makes of a reply. Needs the generated interfaces, but no middleware."""
+"""Values to messages, and what the demo makes of a reply. Needs the interfaces, but no middleware."""
+
 from __future__ import annotations
 
 from types import SimpleNamespace
@@ -14,12 +15,32 @@ from taskmem_ros.home import HomeQuestion, Query  # noqa: E402
 from taskmem_ros.memory import KINDS, STATUSES, Memory, Task  # noqa: E402
 from taskmem_ros.nodes import conversions  # noqa: E402
 from taskmem_ros.nodes.demo_transcript import (  # noqa: E402
-    FAILED, INVENTED, MISSED, RIGHT, RIGHT_NONE, WRONG, Outcome, place)
+    FAILED,
+    INVENTED,
+    MISSED,
+    RIGHT,
+    RIGHT_NONE,
+    WRONG,
+    Outcome,
+    place,
+)
 from taskmem_ros.recall import Evidence  # noqa: E402
 
 POSE = Pose("map", 5.0, 0.2, 0.0, 0.0, 0.0, 0.0, 1.0, map_id="home")
-MEMORY = Memory(7, "front", 2, 12_500_000_000, 22_000_000_001, "Anna put the red mug on the table.", POSE, "m", "r",
-                "a", "p", b"\xff\xd8jpeg")
+MEMORY = Memory(
+    7,
+    "front",
+    2,
+    12_500_000_000,
+    22_000_000_001,
+    "Anna put the red mug on the table.",
+    POSE,
+    "m",
+    "r",
+    "a",
+    "p",
+    b"\xff\xd8jpeg",
+)
 
 
 def test_times_keep_every_nanosecond():
@@ -30,7 +51,11 @@ def test_times_keep_every_nanosecond():
 def test_a_memory_with_and_without_a_pose():
     message = conversions.memory_message(MEMORY)
     assert (message.id, message.camera, message.episode, message.text) == (7, "front", 2, MEMORY.text)
-    assert conversions.nanoseconds(message.start) == conversions.nanoseconds(message.header.stamp) == MEMORY.start_ns
+    assert (
+        conversions.nanoseconds(message.start)
+        == conversions.nanoseconds(message.header.stamp)
+        == MEMORY.start_ns
+    )
     assert message.has_pose and message.header.frame_id == "map" and message.map_id == "home"
     assert (message.pose.position.x, message.pose.orientation.w) == (5.0, 1.0)
     assert bytes(message.thumbnail.data) == MEMORY.thumbnail and message.thumbnail.format == "jpeg"
@@ -59,16 +84,19 @@ def test_every_reason_has_a_number(reason):
     assert message.reason == getattr(msg.Coverage, f"REASON_{reason.upper()}")
 
 
-@pytest.mark.parametrize("status, answer, truth, verdict", [
-    ("answered", "on the table in the kitchen", "on the table in the kitchen", RIGHT),
-    ("answered", "on the sofa in the living room", "on the table in the kitchen", WRONG),
-    ("answered", "on the sofa in the living room", None, INVENTED),
-    ("not_in_memory", "", "on the table in the kitchen", MISSED),
-    ("not_in_memory", "", None, RIGHT_NONE),
-    ("not_watching", "", None, RIGHT_NONE),
-    ("timed_out", "", None, FAILED),
-    ("failed", "", "on the table in the kitchen", FAILED),
-])
+@pytest.mark.parametrize(
+    "status, answer, truth, verdict",
+    [
+        ("answered", "on the table in the kitchen", "on the table in the kitchen", RIGHT),
+        ("answered", "on the sofa in the living room", "on the table in the kitchen", WRONG),
+        ("answered", "on the sofa in the living room", None, INVENTED),
+        ("not_in_memory", "", "on the table in the kitchen", MISSED),
+        ("not_in_memory", "", None, RIGHT_NONE),
+        ("not_watching", "", None, RIGHT_NONE),
+        ("timed_out", "", None, FAILED),
+        ("failed", "", "on the table in the kitchen", FAILED),
+    ],
+)
 def test_verdicts_of_the_demo(status, answer, truth, verdict):
     reply = SimpleNamespace(status=conversions.TASK_STATUS[status], answer=answer)
     question = HomeQuestion("Where is the red mug?", "object", truth, Query("where_thing", ("red mug",)))

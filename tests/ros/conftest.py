@@ -1,7 +1,9 @@
 """Real DDS, real processes: every test in a ROS domain of its own, on this machine only.
 
-Nothing here imports rclpy before a fixture is used: each module of tests skips by itself where ROS 2 is missing.
+Nothing here imports rclpy before a fixture is used: each module of tests skips by itself where ROS 2 is
+missing.
 """
+
 from __future__ import annotations
 
 import itertools

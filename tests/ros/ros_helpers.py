@@ -1,4 +1,5 @@
 """A ROS domain for a test: processes with their logs, and a node that listens, asks and publishes."""
+
 from __future__ import annotations
 
 import os
@@ -38,8 +39,9 @@ class Process:
     def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
         self.log = log
         self._file = open(log, "ab")
-        self.popen = subprocess.Popen(command, stdout=self._file, stderr=subprocess.STDOUT, env=environment,
-                                      start_new_session=True)
+        self.popen = subprocess.Popen(
+            command, stdout=self._file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
 
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -71,8 +73,13 @@ class Ros:
 
     def __init__(self, folder: Path, domain: int) -> None:
         self.folder, self.domain = folder, domain
-        own = {**loopback_environment(domain), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1",
-               "RCUTILS_LOGGING_USE_STDOUT": "1", "HOME": str(folder)}
+        own = {
+            **loopback_environment(domain),
+            "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": "1",
+            "RCUTILS_LOGGING_USE_STDOUT": "1",
+            "HOME": str(folder),
+        }
         self.environment = {**os.environ, **own}
         self.processes: list[Process] = []
         self.health: dict[str, Any] = {}
@@ -108,7 +115,9 @@ class Ros:
         return self.processes[-1]
 
     def agent(self, *, autostart: bool = True, **parameters: Any) -> Process:
-        return self.run("taskmem_ros.nodes.agent", "--ros-args", *_parameters({"autostart": autostart, **parameters}))
+        return self.run(
+            "taskmem_ros.nodes.agent", "--ros-args", *_parameters({"autostart": autostart, **parameters})
+        )
 
     def home(self, **parameters: Any) -> Process:
         return self.run("taskmem_ros.nodes.home_camera", "--ros-args", *_parameters(parameters))
@@ -158,15 +167,19 @@ class Ros:
 
     def active(self, node: str = "taskmem_agent") -> None:
         """Wait until the agent listens."""
-        self.wait(lambda: self.health.get(f"{node}: agent", ("", {}))[1].get("state") == "active", f"{node} active")
+        self.wait(
+            lambda: self.health.get(f"{node}: agent", ("", {}))[1].get("state") == "active", f"{node} active"
+        )
 
     def value(self, component: str, key: str, node: str = "taskmem_agent") -> str:
         """A value of /diagnostics, "" before the first."""
         return self.health.get(f"{node}: {component}", ("", {}))[1].get(key, "")
 
     def _on_diagnostics(self, array: Any) -> None:
-        now = {status.name: (status.message, {pair.key: pair.value for pair in status.values})
-               for status in array.status}
+        now = {
+            status.name: (status.message, {pair.key: pair.value for pair in status.values})
+            for status in array.status
+        }
         self.health.update(now)
         self.beats.append((array.header.stamp.sec + array.header.stamp.nanosec / 1e9, now))
 
@@ -196,6 +209,12 @@ class Camera:
 def _parameters(values: dict[str, Any]) -> list[str]:
     words = []
     for name, value in values.items():
-        text = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, (str, Path)) else value
+        text = (
+            str(value).lower()
+            if isinstance(value, bool)
+            else f'"{value}"'
+            if isinstance(value, (str, Path))
+            else value
+        )
         words += ["-p", f"{name}:={text}"]
     return words

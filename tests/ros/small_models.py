@@ -1,4 +1,5 @@
 """Small real Qwen3-VL checkpoints for the nodes: one that writes and reads, one that never stops."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -26,7 +27,10 @@ def make_small_model(folder: Path, steps: int = 400) -> Path:
     for step in range(steps):
         if step % 2:
             rows = [(i * 10**10, TAUGHT) for i in range(1 + step // 2 % 8)]
-            parts, reply = [reading_prompt(QUESTIONS[step // 2 % len(QUESTIONS)], rows)], reading_reply((1,), ANSWER)
+            parts, reply = (
+                [reading_prompt(QUESTIONS[step // 2 % len(QUESTIONS)], rows)],
+                reading_reply((1,), ANSWER),
+            )
         else:
             count = step // 2 % 5
             parts = memorize_parts([make_clip(i, seed=step) for i in range(1 + count)], [TAUGHT] * count)
@@ -49,8 +53,8 @@ def make_small_model(folder: Path, steps: int = 400) -> Path:
 
 
 def make_endless_model(folder: Path) -> Path:
-    """A random model whose end token's row is zero, so that it is never the likeliest: every memory runs on to
-    max_new_tokens, twice."""
+    """A random model whose end token's row is zero, so that it is never the likeliest: every memory runs on
+    to max_new_tokens, twice."""
     make_folder(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -1,4 +1,5 @@
 """The agent as a process: transitions, parameters, images, time."""
+
 from __future__ import annotations
 
 import signal
@@ -21,13 +22,15 @@ from taskmem_ros.memory import Store  # noqa: E402
 
 
 def set_parameter(ros, name: str, value: float):
-    parameter = Parameter(name=name, value=ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value))
+    parameter = Parameter(
+        name=name, value=ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+    )
     request = SetParametersAtomically.Request(parameters=[parameter])
     return ros.call(SetParametersAtomically, "taskmem_agent/set_parameters_atomically", request).result
 
 
 def test_images_parameters_and_time(ros, model):
-    """One agent, so that its model is loaded once: bad images, a parameter at run time, a jump back in time."""
+    """One agent, to load its model once: bad images, a parameter at run time, a jump back in time."""
     agent = ros.agent(model=model, database=ros.folder / "m.db", **RELIABLE)
     memories, coverage = ros.memories(), ros.coverage()
     ros.active()
@@ -43,7 +46,9 @@ def test_images_parameters_and_time(ros, model):
     bad = [dict(encoding="rgb7"), dict(height=0), dict(data=b"123"), dict(step=3), dict(width=0, height=0)]
     for number, wrong in enumerate(bad):
         camera.send(1012.6 + number / 100, **wrong)
-        ros.wait(lambda n=number: int(ros.value("camera camera", "bad images")) > n, f"bad image {wrong} counted")
+        ros.wait(
+            lambda n=number: int(ros.value("camera camera", "bad images")) > n, f"bad image {wrong} counted"
+        )
     assert "/camera/image_raw" in agent.output() and "rgb7" in agent.output()
     assert agent.output().count("not used") < len(bad), "the warning is not throttled"
     camera.pass_time(1015, 1022)
@@ -70,8 +75,9 @@ def test_images_parameters_and_time(ros, model):
 
 
 def test_an_external_manager_and_a_wrong_model(ros, model):
-    agent = ros.agent(autostart=False, model=str(ros.folder / "nothing"), database=ros.folder / "m.db",
-                      **RELIABLE)
+    agent = ros.agent(
+        autostart=False, model=str(ros.folder / "nothing"), database=ros.folder / "m.db", **RELIABLE
+    )
     memories, coverage, tasks = ros.memories(), ros.coverage(), ros.tasks()
     assert ros.state() == "unconfigured"
     assert not ros.change_state("configure")
@@ -80,7 +86,9 @@ def test_an_external_manager_and_a_wrong_model(ros, model):
 
     value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=model)
     request = SetParametersAtomically.Request(parameters=[Parameter(name="model", value=value)])
-    assert ros.call(SetParametersAtomically, "taskmem_agent/set_parameters_atomically", request).result.successful
+    assert ros.call(
+        SetParametersAtomically, "taskmem_agent/set_parameters_atomically", request
+    ).result.successful
     assert ros.change_state("configure") and ros.state() == "inactive"
     late = ros.call(SetParametersAtomically, "taskmem_agent/set_parameters_atomically", request).result
     assert not late.successful and "unconfigured" in late.reason
@@ -89,10 +97,14 @@ def test_an_external_manager_and_a_wrong_model(ros, model):
     camera = Camera(ros)
     camera.pass_time(1000, 1012)
     ros.wait(lambda: memories, "a memory")
-    submitted = ros.call(SubmitTask, "submit_task", SubmitTask.Request(question="Where is the red cup?", source="test"))
+    submitted = ros.call(
+        SubmitTask, "submit_task", SubmitTask.Request(question="Where is the red cup?", source="test")
+    )
     assert submitted.success
-    ros.wait(lambda: [t for t in tasks if t.id == submitted.task_id and t.status != TaskMessage.STATUS_QUEUED],
-             "an answer to what was submitted")
+    ros.wait(
+        lambda: [t for t in tasks if t.id == submitted.task_id and t.status != TaskMessage.STATUS_QUEUED],
+        "an answer to what was submitted",
+    )
     refused = ros.call(SubmitTask, "submit_task", SubmitTask.Request(question="  "))
     assert not refused.success and "empty" in refused.message
 
@@ -102,19 +114,27 @@ def test_an_external_manager_and_a_wrong_model(ros, model):
     camera = Camera(ros)
     before = len(memories)
     camera.pass_time(1050, 1062)
-    ros.wait(lambda: len(memories) > before and memories[-1].start.sec == 1050, "a memory after the second activation")
-    ros.wait(lambda: [g for g in coverage if g.reason == Coverage.REASON_INACTIVE and g.end.sec == 1050],
-             "the time between as coverage")
+    ros.wait(
+        lambda: len(memories) > before and memories[-1].start.sec == 1050,
+        "a memory after the second activation",
+    )
+    ros.wait(
+        lambda: [g for g in coverage if g.reason == Coverage.REASON_INACTIVE and g.end.sec == 1050],
+        "the time between as coverage",
+    )
     assert ros.change_state("deactivate") and ros.change_state("cleanup") and ros.state() == "unconfigured"
     assert ros.change_state("unconfigured_shutdown") and ros.state() == "finalized"
     assert agent.end(signal.SIGTERM) == 0
 
 
-@pytest.mark.parametrize("words, expected", [
-    (["-p", "clip_seconds:=0.0"], "clip_seconds"),
-    (["-p", "clip_seconds:=10"], "clip_seconds"),
-    (["-p", "quantization:=int3"], "int3"),
-])
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["-p", "clip_seconds:=0.0"], "clip_seconds"),
+        (["-p", "clip_seconds:=10"], "clip_seconds"),
+        (["-p", "quantization:=int3"], "int3"),
+    ],
+)
 def test_a_wrong_parameter_at_the_start_is_a_sentence(ros, words, expected):
     agent = ros.run("taskmem_ros.nodes.agent", "--ros-args", *words)
     assert agent.wait() == 2
@@ -126,8 +146,9 @@ def test_an_incompatible_publisher_and_an_empty_store(ros, model):
     override = "qos_overrides./camera/image_raw.subscription.reliability"
     agent = ros.agent(model=model, database=ros.folder / "m.db", **{override: "reliable"})
     ros.active()
-    ros.node.create_publisher(Image, "camera/image_raw",
-                              QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+    ros.node.create_publisher(
+        Image, "camera/image_raw", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    )
     ros.wait(lambda: "incompatible QoS" in agent.output(), "the warning")
     warning = next(line for line in agent.output().splitlines() if "incompatible QoS" in line)
     assert "/camera/image_raw" in warning and "RELIABILITY" in warning and override in warning

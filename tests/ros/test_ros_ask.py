@@ -1,4 +1,5 @@
 """`taskmem ask --service`: the command line asks a running agent, by its answer's status and evidence."""
+
 from __future__ import annotations
 
 import json
@@ -20,13 +21,29 @@ def test_a_question_from_the_command_line(ros, model):
     database = ros.folder / "memory.db"
     with Store.open(database) as store:
         for second in (0, 10):
-            store.add_memory("hall", 0, second * S, (second + 10) * S, "In the kitchen, the red mug is on the table.",
-                             pose=Pose("map", 1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 1.0, "home"))
+            store.add_memory(
+                "hall",
+                0,
+                second * S,
+                (second + 10) * S,
+                "In the kitchen, the red mug is on the table.",
+                pose=Pose("map", 1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 1.0, "home"),
+            )
     agent = ros.agent(model=model, database=database)
     ros.active()
 
     def ask(*words: str) -> tuple[int, dict]:
-        command = [sys.executable, "-m", "taskmem_ros.cli", "ask", *words, "--service", "ask_memory", "--json", "--utc"]
+        command = [
+            sys.executable,
+            "-m",
+            "taskmem_ros.cli",
+            "ask",
+            *words,
+            "--service",
+            "ask_memory",
+            "--json",
+            "--utc",
+        ]
         done = subprocess.run(command, env=ros.environment, capture_output=True, text=True, timeout=120)
         assert done.stderr == "", done.stderr
         return done.returncode, json.loads(done.stdout)
@@ -39,4 +56,6 @@ def test_a_question_from_the_command_line(ros, model):
     assert (status, answer["status"], answer["text"]) == (1, "not_in_memory", "") and answer["message"]
     agent.end()
     with Store.open(database, read_only=True) as store:
-        assert [(task.source, task.status != "queued") for task in store.tasks()] == [("ask_memory", True)] * 2
+        assert [(task.source, task.status != "queued") for task in store.tasks()] == [
+            ("ask_memory", True)
+        ] * 2

@@ -1,4 +1,5 @@
 """`taskmem demo`, shortened, with the trained model."""
+
 from __future__ import annotations
 
 import re
@@ -13,8 +14,18 @@ from taskmem_ros.memory import Store  # noqa: E402
 
 def test_the_demo_tells_truth_from_answers_and_ends_well(ros, demo_model):
     database = ros.folder / "demo" / "memory.db"
-    demo = ros.run("taskmem_ros.cli", "demo", "--clips", "12", "--questions", "10", "--speed", "10",
-                   "--database", str(database))
+    demo = ros.run(
+        "taskmem_ros.cli",
+        "demo",
+        "--clips",
+        "12",
+        "--questions",
+        "10",
+        "--speed",
+        "10",
+        "--database",
+        str(database),
+    )
     assert demo.wait(280.0) == 0, demo.output()
     text = demo.output()
     assert text.count("    answer  ") == text.count("    truth  ") == 10

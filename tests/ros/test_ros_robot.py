@@ -1,4 +1,5 @@
 """The whole robot: camera, agent and client as processes, over DDS."""
+
 from __future__ import annotations
 
 import signal
@@ -38,8 +39,15 @@ def test_taskmem_up_from_camera_to_answer(ros, model):
     settings = ros.folder / "fast.yaml"
     settings.write_text("home_camera:\n  ros__parameters: {speed: 10.0, wait: true, seed: 2000007}\n")
     database = ros.folder / "m.db"
-    up = ros.run("taskmem_ros.cli", "up", "demo:=true", "use_sim_time:=true", f"model:={model}",
-                 f"database:={database}", f"params_file:={settings}")
+    up = ros.run(
+        "taskmem_ros.cli",
+        "up",
+        "demo:=true",
+        "use_sim_time:=true",
+        f"model:={model}",
+        f"database:={database}",
+        f"params_file:={settings}",
+    )
     memories, tasks = ros.memories(), ros.tasks()
     ros.wait(lambda: len(memories) >= 4, "four memories")
     assert all(memory.has_pose and memory.header.frame_id == "map" for memory in memories)
@@ -84,7 +92,9 @@ def test_kill_9_loses_nothing_that_was_published(ros, model):
 
     ros.agent(**settings)
     ros.wait(lambda: memories[-1].id > max(stored), "a new memory of the agent that was started again")
-    gap = ros.wait(lambda: [g for g in coverage if g.reason == Coverage.REASON_INACTIVE], "the time between as coverage")[0]
+    gap = ros.wait(
+        lambda: [g for g in coverage if g.reason == Coverage.REASON_INACTIVE], "the time between as coverage"
+    )[0]
     assert gap.start.sec <= memories[-1].start.sec and gap.episode == memories[-1].episode == 0
 
 
@@ -94,8 +104,15 @@ def test_two_robots_side_by_side(ros, model):
     settings = ros.folder / "short.yaml"
     settings.write_text("/**/taskmem_agent:\n  ros__parameters: {clip_seconds: 2.0, sample_rate: 2.0}\n")
     for name in names:  # each remembers in its own default file
-        ros.run("taskmem_ros.cli", "up", f"namespace:={name}", "demo:=true", f"model:={model}",
-                f"params_file:={settings}", name=name)
+        ros.run(
+            "taskmem_ros.cli",
+            "up",
+            f"namespace:={name}",
+            "demo:=true",
+            f"model:={model}",
+            f"params_file:={settings}",
+            name=name,
+        )
     for name in names:
         ros.wait(lambda n=name: len(heard[n]) >= 2, f"two memories of {name}")
     for name in names:
@@ -109,10 +126,12 @@ def test_two_robots_side_by_side(ros, model):
 
 
 def test_a_slow_model_blocks_nothing_and_hides_nothing(ros, endless_model):
-    """The policy generates without end: the node's 1 Hz timer keeps its rate, questions time out, gaps are stored."""
+    """The policy generates without end: its 1 Hz timer keeps time, questions time out, gaps are stored."""
     database = ros.folder / "m.db"
     ros.home(speed=20.0, wait=True, seed=2000009)
-    agent = ros.agent(model=endless_model, database=database, use_sim_time=True, max_new_tokens=4000, queue_clips=2)
+    agent = ros.agent(
+        model=endless_model, database=database, use_sim_time=True, max_new_tokens=4000, queue_clips=2
+    )
     coverage = ros.coverage()
     ros.wait(lambda: ros.value("policy", "busy") == "True", "the model at work")
     ros.wait(lambda: [g for g in coverage if g.reason == Coverage.REASON_DROPPED], "a dropped clip")
@@ -135,7 +154,12 @@ def test_a_slow_model_blocks_nothing_and_hides_nothing(ros, endless_model):
     assert time.monotonic() - began < 15.0
     statuses = {future.result().status for future in waiting}
     Reply = AskMemory.Response
-    assert statuses <= {Reply.STATUS_TIMED_OUT, Reply.STATUS_FAILED, Reply.STATUS_NOT_IN_MEMORY, Reply.STATUS_NOT_WATCHING}
+    assert statuses <= {
+        Reply.STATUS_TIMED_OUT,
+        Reply.STATUS_FAILED,
+        Reply.STATUS_NOT_IN_MEMORY,
+        Reply.STATUS_NOT_WATCHING,
+    }
     assert agent.end() == 0
     with Store.open(database, read_only=True) as store:
         dropped = [gap for gap in store.coverage() if gap.reason == "dropped"]
@@ -146,7 +170,9 @@ def test_a_slow_model_blocks_nothing_and_hides_nothing(ros, endless_model):
 def test_a_film_ends_at_once_when_asked_to(ros):
     film = ros.folder / "film.avi"
     make_film(film, frames=3000)
-    camera = ros.run("taskmem_ros.nodes.video_camera", "--ros-args", "-p", f"video:={film}", "-p", "wait:=false")
+    camera = ros.run(
+        "taskmem_ros.nodes.video_camera", "--ros-args", "-p", f"video:={film}", "-p", "wait:=false"
+    )
     ros.wait(lambda: "frames per second" in camera.output(), "the film to begin")
     assert camera.end() == 0
 
@@ -156,9 +182,18 @@ def test_a_film_goes_through(ros, model):
     film = ros.folder / "film.avi"
     make_film(film, frames=80)
     settings = ros.folder / "short.yaml"
-    settings.write_text("taskmem_agent:\n  ros__parameters: {clip_seconds: 2.0, sample_rate: 2.0, max_stall: 1.0}\n")
-    up = ros.run("taskmem_ros.cli", "up", f"video:={film}", f"model:={model}", "image_transport:=compressed",
-                 f"database:={ros.folder / 'm.db'}", f"params_file:={settings}")
+    settings.write_text(
+        "taskmem_agent:\n  ros__parameters: {clip_seconds: 2.0, sample_rate: 2.0, max_stall: 1.0}\n"
+    )
+    up = ros.run(
+        "taskmem_ros.cli",
+        "up",
+        f"video:={film}",
+        f"model:={model}",
+        "image_transport:=compressed",
+        f"database:={ros.folder / 'm.db'}",
+        f"params_file:={settings}",
+    )
     memories, coverage = ros.memories(), ros.coverage()
     ros.wait(lambda: len(memories) >= 3, "three memories of the film")
     ros.wait(lambda: "the film has ended" in up.output(), "the film's end")

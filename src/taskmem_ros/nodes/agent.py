@@ -1,4 +1,5 @@
 """taskmem_agent: the lifecycle node. It declares, converts, enqueues and publishes; the rooms do the work."""
+
 from __future__ import annotations
 
 import functools
@@ -17,17 +18,21 @@ from .diagnostics import ERROR, OK, WARN, Status
 from .mailbox import Mailbox
 from .runner import run
 
-SUCCESS, FAILURE, FAULT = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
-                           TransitionCallbackReturn.ERROR)
+SUCCESS, FAILURE, FAULT = (
+    TransitionCallbackReturn.SUCCESS,
+    TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR,
+)
 
 
 class TaskmemAgent(LifecycleNode):
     """configure opens the store and loads the model; activate listens and serves; deactivate keeps the model.
 
-    Transitions run in the executor's thread, as lifecycle nodes' do everywhere: while a large model loads, this
-    process answers nothing else, and it has nothing else to do (no subscription, no service, no clock is live yet).
-    rclpy turns an exception in a transition into an error without a word, so each is caught and logged here.
-    A transition that fails for a reason the user can mend (a parameter, a file) returns to unconfigured.
+    Transitions run in the executor's thread, as lifecycle nodes' do everywhere: while a large model loads,
+    this process answers nothing else, and it has nothing else to do (no subscription, no service, no clock is
+    live yet). rclpy turns an exception in a transition into an error without a word, so each is caught and
+    logged here. A transition that fails for a reason the user can mend (a parameter, a file) returns to
+    unconfigured.
     """
 
     def __init__(self) -> None:
@@ -36,9 +41,13 @@ class TaskmemAgent(LifecycleNode):
         parameters.check_agent(self._values())
         self._work: Any = None
         self._mailbox = Mailbox(self)
-        parameters.guard(self, parameters.AGENT, parameters.check_agent,
-                         configured=lambda: self._work is not None,
-                         changed=lambda: self._mailbox.post(self._apply_parameters))
+        parameters.guard(
+            self,
+            parameters.AGENT,
+            parameters.check_agent,
+            configured=lambda: self._work is not None,
+            changed=lambda: self._mailbox.post(self._apply_parameters),
+        )
         self._last_error = ""
         self._loading = False
         self._logs = _ToRos(self)
@@ -51,8 +60,10 @@ class TaskmemAgent(LifecycleNode):
         if self.get_parameter("autostart").value:
             self._start = self.create_timer(0.01, self._autostart, clock=steady)
         else:
-            self.get_logger().info("waiting for a lifecycle manager to configure and activate this node; "
-                                   "the parameter autostart:=true would make it do so by itself")
+            self.get_logger().info(
+                "waiting for a lifecycle manager to configure and activate this node; "
+                "the parameter autostart:=true would make it do so by itself"
+            )
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition("configure", self._configure, FAILURE)
@@ -75,12 +86,14 @@ class TaskmemAgent(LifecycleNode):
 
     def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
         """`callback` with its exceptions logged; one that left a callback would end the executor's spin."""
+
         @functools.wraps(callback)
         def call(*args: Any) -> None:
             try:
                 callback(*args)
             except Exception as error:
                 self._failed(callback.__qualname__, error)
+
         return call
 
     def close(self) -> None:
@@ -90,8 +103,9 @@ class TaskmemAgent(LifecycleNode):
         self._mailbox.close()
         logging.getLogger("taskmem_ros").removeHandler(self._logs)
 
-    def _transition(self, name: str, step: Callable[[], None],
-                    on_error: TransitionCallbackReturn) -> TransitionCallbackReturn:
+    def _transition(
+        self, name: str, step: Callable[[], None], on_error: TransitionCallbackReturn
+    ) -> TransitionCallbackReturn:
         try:
             step()
         except Exception as error:
@@ -145,12 +159,22 @@ class TaskmemAgent(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         message = "loading the model" if self._loading else self._state()
         level = ERROR if self._last_error else WARN if self._loading else OK
-        statuses = [Status("agent", self.get_fully_qualified_name(), level, self._last_error or message,
-                           {"state": self._state(), "last error": self._last_error})]
+        statuses = [
+            Status(
+                "agent",
+                self.get_fully_qualified_name(),
+                level,
+                self._last_error or message,
+                {"state": self._state(), "last error": self._last_error},
+            )
+        ]
         if self._work is not None:
             statuses += self._work.statuses()
-        self._diagnostics.publish(diagnostics.array(
-            self.get_fully_qualified_name().lstrip("/"), self.get_clock().now().to_msg(), statuses))
+        self._diagnostics.publish(
+            diagnostics.array(
+                self.get_fully_qualified_name().lstrip("/"), self.get_clock().now().to_msg(), statuses
+            )
+        )
 
     def _failed(self, where: str, error: Exception) -> None:
         self._last_error = f"{where} failed: {error}"

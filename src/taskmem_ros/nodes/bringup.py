@@ -1,4 +1,5 @@
-"""What a bring-up consists of: its arguments, and the nodes they ask for. `ros2 launch` and `taskmem up` share it."""
+"""A bring-up: its arguments, and the nodes they ask for. `ros2 launch` and `taskmem up` share it."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -31,14 +32,27 @@ LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 ARGUMENTS: tuple[Argument, ...] = (
     Argument("namespace", "", "Namespace of every node and name, as in robot1."),
-    Argument("params_file", "", "YAML file of ROS parameters; what is given here as an argument wins over it."),
+    Argument(
+        "params_file", "", "YAML file of ROS parameters; what is given here as an argument wins over it."
+    ),
     Argument("use_sim_time", "false", "Take time from /clock.", _BOOL),
-    Argument("autostart", "true", "The agent configures and activates itself; false: a lifecycle manager does.", _BOOL),
+    Argument(
+        "autostart",
+        "true",
+        "The agent configures and activates itself; false: a lifecycle manager does.",
+        _BOOL,
+    ),
     Argument("log_level", "info", "Least level that is logged.", LOG_LEVELS),
     Argument("use_respawn", "false", "Start a node again when it dies.", _BOOL),
-    _of_agent("model"), _of_agent("quantization"), _of_agent("device"), _of_agent("database"),
-    Argument("cameras", "camera", "Names of the cameras, separated by commas; camera C is read from C/image_raw."),
-    _of_agent("image_topic"), _of_agent("image_transport"),
+    _of_agent("model"),
+    _of_agent("quantization"),
+    _of_agent("device"),
+    _of_agent("database"),
+    Argument(
+        "cameras", "camera", "Names of the cameras, separated by commas; camera C is read from C/image_raw."
+    ),
+    _of_agent("image_topic"),
+    _of_agent("image_transport"),
     Argument("demo", "false", "Also start the demo home's camera.", _BOOL),
     Argument("video", "", "Also publish this film file, or the device of this index, as a camera."),
 )
@@ -46,9 +60,11 @@ ARGUMENTS: tuple[Argument, ...] = (
 
 @dataclass(frozen=True)
 class NodePlan:
-    """One node to start. `executable` is in lib/taskmem; parameters are typed values; when a required one ends, all do.
+    """One node to start.
 
-    Of two settings of one parameter the last wins: a default, then params_file, then those `given` as arguments.
+    executable: in lib/taskmem. parameters: typed values. required: when this node ends, all do.
+    Of two settings of one parameter the last wins: a default, then params_file, then those `given` as
+    arguments.
     """
 
     executable: str
@@ -68,8 +84,9 @@ class NodePlan:
     def ros_arguments(self, given_file: str = "") -> list[str]:
         """What stands after the executable on a command line.
 
-        rcl ranks settings by where their pattern of node names comes first, and every -p has the pattern of all
-        nodes. So after a params_file what was given only wins in a file of its own: `given_file`, with `given_yaml`.
+        rcl ranks settings by where their pattern of node names comes first, and every -p has the pattern of
+        all nodes. So after a params_file what was given only wins in a file of its own: `given_file`, with
+        `given_yaml`.
         """
         words = ["--ros-args", "-r", f"__node:={self.name}", "--log-level", self.log_level]
         if self.namespace:
@@ -87,7 +104,9 @@ class NodePlan:
 
     def given_yaml(self) -> str:
         """What was given as arguments, as a parameters file of this node; "" where that is nothing."""
-        lines = [f"    {name}: {_yaml(value)}" for name, value in self.parameters.items() if name in self.given]
+        lines = [
+            f"    {name}: {_yaml(value)}" for name, value in self.parameters.items() if name in self.given
+        ]
         return "\n".join([f"{self.full_name}:", "  ros__parameters:", *lines, ""]) if lines else ""
 
 
@@ -112,24 +131,33 @@ def complete(given: Mapping[str, str]) -> dict[str, str]:
             raise ValueError(f"{name} is {value!r}; allowed are {', '.join(known[name].choices)}.")
     values = {name: given.get(name, argument.default) for name, argument in known.items()}
     if values["demo"] == "true" and values["video"]:
-        raise ValueError(f"demo is true and video is {values['video']!r}; only one of them can be the camera.")
+        raise ValueError(
+            f"demo is true and video is {values['video']!r}; only one of them can be the camera."
+        )
     return values
 
 
 def plan(given: Mapping[str, str]) -> list[NodePlan]:
     """The nodes to start for these arguments, the agent first.
 
-    An argument that is not in `given` is left to params_file where there is one, and to the node's own default.
+    An argument that is not in `given` is left to params_file where there is one, and to the node's own
+    default.
     """
     values = complete(given)
     common: dict[str, Any] = dict(
-        namespace=values["namespace"], params_file=values["params_file"], log_level=values["log_level"],
-        given=frozenset(given) | ({"camera"} if "cameras" in given else frozenset()))
+        namespace=values["namespace"],
+        params_file=values["params_file"],
+        log_level=values["log_level"],
+        given=frozenset(given) | ({"camera"} if "cameras" in given else frozenset()),
+    )
     if values["demo"] == "true" and values["namespace"]:
         # Each demo home has a map of its own; on the common /tf two of them would be one.
         common["remappings"] = (("/tf", "tf"), ("/tf_static", "tf_static"))
-    wanted = [name for name in ("model", "quantization", "device", "database", "image_topic", "image_transport")
-              if name in given]
+    wanted = [
+        name
+        for name in ("model", "quantization", "device", "database", "image_topic", "image_transport")
+        if name in given
+    ]
     parameters: dict[str, Any] = {name: values[name] for name in wanted}
     if "cameras" in given:
         parameters["cameras"] = [camera.strip() for camera in values["cameras"].split(",") if camera.strip()]
@@ -143,6 +171,13 @@ def plan(given: Mapping[str, str]) -> list[NodePlan]:
         plans.append(NodePlan("home_camera", "home_camera", parameters={**camera, **clock}, **common))
     if values["video"]:
         # When the film has ended, questions about it may still come.
-        plans.append(NodePlan("video_camera", "video_camera", parameters={**camera, "video": values["video"]},
-                              required=False, **common))
+        plans.append(
+            NodePlan(
+                "video_camera",
+                "video_camera",
+                parameters={**camera, "video": values["video"]},
+                required=False,
+                **common,
+            )
+        )
     return plans

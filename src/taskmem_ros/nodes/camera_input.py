@@ -1,4 +1,5 @@
 """One camera's subscription: serialized messages in, clips and gaps out."""
+
 from __future__ import annotations
 
 import time
@@ -38,13 +39,20 @@ class Counters:
 class CameraInput:
     """Frames of one topic through a Clipper. Everything here runs in the executor's thread.
 
-    on_pieces(pieces, frame_id) is called with what was completed, oldest first. known_end: (episode, end_ns) of what
-    the store has of this camera, from which an "inactive" gap leads to the first frame.
+    on_pieces(pieces, frame_id) is called with what was completed, oldest first. known_end: (episode, end_ns)
+    of what the store has of this camera, from which an "inactive" gap leads to the first frame.
     """
 
-    def __init__(self, node: Any, camera: str, topic: str, compressed: bool, settings: ClipSettings,
-                 on_pieces: Callable[[Sequence[Piece], str], None],
-                 known_end: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        node: Any,
+        camera: str,
+        topic: str,
+        compressed: bool,
+        settings: ClipSettings,
+        on_pieces: Callable[[Sequence[Piece], str], None],
+        known_end: tuple[int, int] | None = None,
+    ) -> None:
         self.camera, self.counters = camera, Counters()
         self.topic = node.resolve_topic_name(topic)
         self._node, self._requested = node, topic
@@ -69,9 +77,14 @@ class CameraInput:
         self._heard = time.monotonic()
         handler = qos.incompatible(self.topic, self._node.get_fully_qualified_name(), self._warn_incompatible)
         self._subscription = self._node.create_subscription(
-            self._kind, self._requested, self._node.guarded(self._on_message), qos.images(), raw=True,
+            self._kind,
+            self._requested,
+            self._node.guarded(self._on_message),
+            qos.images(),
+            raw=True,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._node.guarded(handler)),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
 
     def unsubscribe(self) -> None:
         """Stop listening and give out the open clip; the time until frames come again is a gap "inactive"."""
@@ -116,14 +129,16 @@ class CameraInput:
         return frame
 
     def _since_known(self, frame: Frame) -> list[Piece]:
-        """The first frame after a start: what lies between the store's newest entry and it was not watched."""
+        """After a start: what lies between the store's newest entry and this first frame was not watched."""
         if self._known_end is None:
             return []
         (episode, end_ns), self._known_end = self._known_end, None
         if frame.stamp_ns < end_ns:  # another clock, or the same bag again
             self._clipper = Clipper(self.camera, self._clipper.settings, episode + 1)
             return []
-        return [Gap(self.camera, episode, end_ns, frame.stamp_ns, INACTIVE)] if frame.stamp_ns > end_ns else []
+        return (
+            [Gap(self.camera, episode, end_ns, frame.stamp_ns, INACTIVE)] if frame.stamp_ns > end_ns else []
+        )
 
     def _give(self, pieces: Sequence[Piece]) -> None:
         if pieces:
@@ -136,7 +151,8 @@ class CameraInput:
         if time.monotonic() - self._warned >= WARN_EVERY_S:
             self._warned = time.monotonic()
             self._node.get_logger().warning(
-                f"image on {self.topic} not used ({self.counters.bad} so far): {reason}")
+                f"image on {self.topic} not used ({self.counters.bad} so far): {reason}"
+            )
 
     def _warn_incompatible(self, sentence: str) -> None:
         self.counters.incompatible += 1

@@ -1,4 +1,5 @@
 """What home_camera and video_camera publish: Image, CompressedImage, CameraInfo."""
+
 from __future__ import annotations
 
 import array
@@ -15,25 +16,34 @@ from .conversions import time_message
 
 # What `encoding` may be, and how RGB becomes it.
 ENCODINGS = {
-    "rgb8": None, "bgr8": cv2.COLOR_RGB2BGR, "rgba8": cv2.COLOR_RGB2RGBA, "bgra8": cv2.COLOR_RGB2BGRA,
-    "mono8": cv2.COLOR_RGB2GRAY}
+    "rgb8": None,
+    "bgr8": cv2.COLOR_RGB2BGR,
+    "rgba8": cv2.COLOR_RGB2RGBA,
+    "bgra8": cv2.COLOR_RGB2BGRA,
+    "mono8": cv2.COLOR_RGB2GRAY,
+}
 # Reliable matches every subscriber, best-effort ones included.
 QOS = dict(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class CameraPublisher:
-    """Publishes RGB frames of one camera on CAMERA/image_raw, CAMERA/image_raw/compressed and CAMERA/camera_info.
+    """Publishes RGB frames on CAMERA/image_raw, CAMERA/image_raw/compressed and CAMERA/camera_info.
 
     `horizontal_fov` (radians) gives CameraInfo its focal length; 0 leaves it uncalibrated.
     """
 
-    def __init__(self, node: Any, camera: str, frame_id: str, encoding: str = "rgb8",
-                 horizontal_fov: float = 0.0) -> None:
+    def __init__(
+        self, node: Any, camera: str, frame_id: str, encoding: str = "rgb8", horizontal_fov: float = 0.0
+    ) -> None:
         self._frame_id, self._encoding, self._fov = frame_id, encoding, horizontal_fov
 
         def publisher(kind: type, topic: str) -> Any:
-            return node.create_publisher(kind, topic, QoSProfile(**QOS),
-                                         qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            return node.create_publisher(
+                kind,
+                topic,
+                QoSProfile(**QOS),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
 
         self._image = publisher(Image, f"{camera}/image_raw")
         self._compressed = publisher(CompressedImage, f"{camera}/image_raw/compressed")
@@ -50,12 +60,19 @@ class CameraPublisher:
         if self._image.get_subscription_count():
             code = ENCODINGS[self._encoding]
             pixels = np.ascontiguousarray(rgb if code is None else cv2.cvtColor(rgb, code))
-            image = Image(height=height, width=width, encoding=self._encoding, is_bigendian=0,
-                          step=pixels.nbytes // height)
+            image = Image(
+                height=height,
+                width=width,
+                encoding=self._encoding,
+                is_bigendian=0,
+                step=pixels.nbytes // height,
+            )
             image.data = _bytes(pixels.tobytes())
             self._image.publish(self._stamped(image, stamp_ns))
         if self._compressed.get_subscription_count():
-            good, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+            good, jpeg = cv2.imencode(
+                ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90]
+            )
             if not good:
                 raise RuntimeError(f"OpenCV could not encode a frame of {width}x{height} as JPEG")
             compressed = CompressedImage(format=f"{self._encoding}; jpeg compressed bgr8")

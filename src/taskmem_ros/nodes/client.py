@@ -1,4 +1,5 @@
 """A question from this process to a running agent."""
+
 from __future__ import annotations
 
 import time
@@ -22,8 +23,14 @@ class NoAgent(ValueError):
     """The service is not there, or does not reply: one sentence."""
 
 
-def ask(service: str, question: str, choices: Sequence[str] = (), since_ns: int | None = None,
-        until_ns: int | None = None, timeout_s: float = 60.0) -> Answer:
+def ask(
+    service: str,
+    question: str,
+    choices: Sequence[str] = (),
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    timeout_s: float = 60.0,
+) -> Answer:
     """Ask the agent that serves `service` and wait for its answer. Raises NoAgent.
 
     The memories of its evidence have no model, adapter or prompt hash: the reply does not carry them.
@@ -38,8 +45,10 @@ def ask(service: str, question: str, choices: Sequence[str] = (), since_ns: int 
         name = node.resolve_service_name(service)
         client = node.create_client(srv.AskMemory, service)
         if not client.wait_for_service(timeout_sec=FIND_S):
-            raise NoAgent(f"No agent serves {name} in this ROS domain; start one, or name another service "
-                          "(ROS_DOMAIN_ID and the namespace must be the agent's).")
+            raise NoAgent(
+                f"No agent serves {name} in this ROS domain; start one, or name another service "
+                "(ROS_DOMAIN_ID and the namespace must be the agent's)."
+            )
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         future = client.call_async(request)
@@ -54,15 +63,30 @@ def ask(service: str, question: str, choices: Sequence[str] = (), since_ns: int 
 
 
 def _answer(reply: srv.AskMemory.Response) -> Answer:
-    return Answer(STATUS_NAMES[reply.status], text=reply.answer, message=reply.message, confidence=reply.confidence,
-                  evidence=tuple(Evidence(_memory(evidence), evidence.score) for evidence in reply.evidence),
-                  watermark=reply.watermark)
+    return Answer(
+        STATUS_NAMES[reply.status],
+        text=reply.answer,
+        message=reply.message,
+        confidence=reply.confidence,
+        evidence=tuple(Evidence(_memory(evidence), evidence.score) for evidence in reply.evidence),
+        watermark=reply.watermark,
+    )
 
 
 def _memory(evidence: msg.Evidence) -> Memory:
     pose = None
     if evidence.has_pose:
         at, turn = evidence.pose.pose.position, evidence.pose.pose.orientation
-        pose = Pose(evidence.pose.header.frame_id, at.x, at.y, at.z, turn.x, turn.y, turn.z, turn.w, evidence.map_id)
-    return Memory(evidence.memory_id, evidence.camera, 0, nanoseconds(evidence.start), nanoseconds(evidence.end),
-                  evidence.text, pose, thumbnail=bytes(evidence.thumbnail.data))
+        pose = Pose(
+            evidence.pose.header.frame_id, at.x, at.y, at.z, turn.x, turn.y, turn.z, turn.w, evidence.map_id
+        )
+    return Memory(
+        evidence.memory_id,
+        evidence.camera,
+        0,
+        nanoseconds(evidence.start),
+        nanoseconds(evidence.end),
+        evidence.text,
+        pose,
+        thumbnail=bytes(evidence.thumbnail.data),
+    )

@@ -1,4 +1,5 @@
 """Plain values to ROS messages and back. No message leaves nodes/, no plain value is judged here."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -13,15 +14,22 @@ from taskmem_ros.memory import Memory, Task
 from taskmem_ros.recall import Evidence
 
 TASK_STATUS = {
-    "queued": msg.Task.STATUS_QUEUED, "answered": msg.Task.STATUS_ANSWERED,
-    "not_in_memory": msg.Task.STATUS_NOT_IN_MEMORY, "not_watching": msg.Task.STATUS_NOT_WATCHING,
-    "timed_out": msg.Task.STATUS_TIMED_OUT, "failed": msg.Task.STATUS_FAILED}
+    "queued": msg.Task.STATUS_QUEUED,
+    "answered": msg.Task.STATUS_ANSWERED,
+    "not_in_memory": msg.Task.STATUS_NOT_IN_MEMORY,
+    "not_watching": msg.Task.STATUS_NOT_WATCHING,
+    "timed_out": msg.Task.STATUS_TIMED_OUT,
+    "failed": msg.Task.STATUS_FAILED,
+}
 STATUS_NAMES = {number: name for name, number in TASK_STATUS.items()}
 TASK_KIND = {"question": msg.Task.KIND_QUESTION, "task": msg.Task.KIND_TASK}
 KIND_NAMES = {number: name for name, number in TASK_KIND.items()}
 GAP_REASON = {
-    "no_frames": msg.Coverage.REASON_NO_FRAMES, "dropped": msg.Coverage.REASON_DROPPED,
-    "failed": msg.Coverage.REASON_FAILED, "inactive": msg.Coverage.REASON_INACTIVE}
+    "no_frames": msg.Coverage.REASON_NO_FRAMES,
+    "dropped": msg.Coverage.REASON_DROPPED,
+    "failed": msg.Coverage.REASON_FAILED,
+    "inactive": msg.Coverage.REASON_INACTIVE,
+}
 
 
 def time_message(ns: int) -> Time:
@@ -50,10 +58,19 @@ def thumbnail_message(memory: Memory) -> CompressedImage:
 
 def memory_message(memory: Memory) -> msg.Memory:
     message = msg.Memory(
-        id=memory.id, camera=memory.camera, episode=memory.episode, start=time_message(memory.start_ns),
-        end=time_message(memory.end_ns), text=memory.text, has_pose=memory.pose is not None,
-        model=memory.model, revision=memory.revision, adapter=memory.adapter, prompt_hash=memory.prompt_hash,
-        thumbnail=thumbnail_message(memory))
+        id=memory.id,
+        camera=memory.camera,
+        episode=memory.episode,
+        start=time_message(memory.start_ns),
+        end=time_message(memory.end_ns),
+        text=memory.text,
+        has_pose=memory.pose is not None,
+        model=memory.model,
+        revision=memory.revision,
+        adapter=memory.adapter,
+        prompt_hash=memory.prompt_hash,
+        thumbnail=thumbnail_message(memory),
+    )
     message.header.stamp = message.start
     if memory.pose is not None:
         message.header.frame_id = memory.pose.frame_id
@@ -65,9 +82,15 @@ def memory_message(memory: Memory) -> msg.Memory:
 def evidence_message(evidence: Evidence) -> msg.Evidence:
     memory = evidence.memory
     message = msg.Evidence(
-        memory_id=memory.id, text=memory.text, camera=memory.camera, start=time_message(memory.start_ns),
-        end=time_message(memory.end_ns), has_pose=memory.pose is not None, score=float(evidence.score),
-        thumbnail=thumbnail_message(memory))
+        memory_id=memory.id,
+        text=memory.text,
+        camera=memory.camera,
+        start=time_message(memory.start_ns),
+        end=time_message(memory.end_ns),
+        has_pose=memory.pose is not None,
+        score=float(evidence.score),
+        thumbnail=thumbnail_message(memory),
+    )
     if memory.pose is not None:
         message.pose.header.frame_id = memory.pose.frame_id
         message.pose.header.stamp = message.start
@@ -78,11 +101,24 @@ def evidence_message(evidence: Evidence) -> msg.Evidence:
 
 def task_message(task: Task) -> msg.Task:
     return msg.Task(
-        id=task.id, kind=TASK_KIND[task.kind], question=task.question, choices=list(task.choices),
-        source=task.source, asked=time_message(task.asked_ns), status=TASK_STATUS[task.status],
-        answer=task.answer or "", confidence=float(task.confidence), memory_ids=list(task.evidence))
+        id=task.id,
+        kind=TASK_KIND[task.kind],
+        question=task.question,
+        choices=list(task.choices),
+        source=task.source,
+        asked=time_message(task.asked_ns),
+        status=TASK_STATUS[task.status],
+        answer=task.answer or "",
+        confidence=float(task.confidence),
+        memory_ids=list(task.evidence),
+    )
 
 
 def coverage_message(gap: Gap) -> msg.Coverage:
-    return msg.Coverage(camera=gap.camera, episode=gap.episode, start=time_message(gap.start_ns),
-                        end=time_message(gap.end_ns), reason=GAP_REASON[str(getattr(gap.reason, "value", gap.reason))])
+    return msg.Coverage(
+        camera=gap.camera,
+        episode=gap.episode,
+        start=time_message(gap.start_ns),
+        end=time_message(gap.end_ns),
+        reason=GAP_REASON[str(getattr(gap.reason, "value", gap.reason))],
+    )

@@ -1,4 +1,5 @@
-"""`taskmem demo`: an agent and a home camera as processes of their own, and this one, which watches and asks."""
+"""`taskmem demo`: an agent and a home camera in processes of their own; this one watches and asks."""
+
 from __future__ import annotations
 
 import argparse
@@ -67,22 +68,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="taskmem demo", description="A robot in its demo home: it watches, remembers and answers.")
+        prog="taskmem demo", description="A robot in its demo home: it watches, remembers and answers."
+    )
     parser.add_argument("--seed", type=int, default=2_000_001, help="which home (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=30, help="10 s clips to watch before asking (default: %(default)s)")
+    parser.add_argument(
+        "--clips", type=int, default=30, help="10 s clips to watch before asking (default: %(default)s)"
+    )
     parser.add_argument("--questions", type=int, default=12, help="how many to ask (default: %(default)s)")
-    parser.add_argument("--speed", type=float, default=5.0, help="home seconds per second (default: %(default)s)")
-    parser.add_argument("--model", default="demo", help="hub id or folder of a Qwen3-VL (default: %(default)s)")
+    parser.add_argument(
+        "--speed", type=float, default=5.0, help="home seconds per second (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--model", default="demo", help="hub id or folder of a Qwen3-VL (default: %(default)s)"
+    )
     parser.add_argument("--quantization", default="none", choices=("none", "nf4", "int8"))
-    parser.add_argument("--database", default="demo/memory.db", help="made anew each time (default: %(default)s)")
-    parser.add_argument("--limit", type=float, default=280.0, help="seconds after which it fails (default: %(default)s)")
+    parser.add_argument(
+        "--database", default="demo/memory.db", help="made anew each time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--limit", type=float, default=280.0, help="seconds after which it fails (default: %(default)s)"
+    )
     return parser
 
 
 class _Demo:
     """Steps of the demo; each raises DemoFailed when it cannot be done."""
 
-    def __init__(self, options: argparse.Namespace, transcript: Transcript, children: list[Child], log: TextIO) -> None:
+    def __init__(
+        self, options: argparse.Namespace, transcript: Transcript, children: list[Child], log: TextIO
+    ) -> None:
         self._options, self._say, self._children, self._log = options, transcript, children, log
         self._deadline = time.monotonic() + options.limit
         self._database = Path(options.database).expanduser().resolve()
@@ -106,8 +120,11 @@ class _Demo:
             say.title(f"What it remembers, live ({options.speed:g} times as fast as life)")
             start_ns = self._sim.epoch_ns
             end_ns = start_ns + options.clips * STEP_NS
-            self._wait(lambda: self._newest_ns() >= end_ns, self._deadline - time.monotonic(),
-                       f"not {options.clips} clips were remembered in time")
+            self._wait(
+                lambda: self._newest_ns() >= end_ns,
+                self._deadline - time.monotonic(),
+                f"not {options.clips} clips were remembered in time",
+            )
             say.title("Questions, while the camera keeps running")
             outcomes = self._ask_all()
             self._close()
@@ -117,16 +134,31 @@ class _Demo:
 
     def _start_processes(self) -> None:
         common = dict(namespace="", params_file="", log_level="info")
-        agent = NodePlan("taskmem_agent", "taskmem_agent", parameters={
-            "autostart": True, "use_sim_time": True, "database": str(self._database),
-            "model": self._options.model, "quantization": self._options.quantization}, **common)
-        camera = NodePlan("home_camera", "home_camera", parameters={
-            "seed": self._options.seed, "speed": float(self._options.speed), "wait": True}, **common)
+        agent = NodePlan(
+            "taskmem_agent",
+            "taskmem_agent",
+            parameters={
+                "autostart": True,
+                "use_sim_time": True,
+                "database": str(self._database),
+                "model": self._options.model,
+                "quantization": self._options.quantization,
+            },
+            **common,
+        )
+        camera = NodePlan(
+            "home_camera",
+            "home_camera",
+            parameters={"seed": self._options.seed, "speed": float(self._options.speed), "wait": True},
+            **common,
+        )
         for node in (agent, camera):
             self._children.append(Child(node, self._log, environment={"TZ": "UTC"}))
             self._say.step(f"{node.name} started, process {self._children[-1].process.pid}")
-        self._say.step(f"they talk over DDS in domain {os.environ['ROS_DOMAIN_ID']}, on this machine only; "
-                       f"their log: {self._shown(Path(self._log.name))}")
+        self._say.step(
+            f"they talk over DDS in domain {os.environ['ROS_DOMAIN_ID']}, on this machine only; "
+            f"their log: {self._shown(Path(self._log.name))}"
+        )
 
     def _connect(self, node: Node) -> None:
         self._node, self._executor = node, SingleThreadedExecutor()
@@ -135,7 +167,7 @@ class _Demo:
         node.create_subscription(msg.Coverage, "coverage", self._say.gap, 100)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._ask = node.create_client(srv.AskMemory, "ask_memory")
-        
+
     def _on_memory(self, memory: msg.Memory) -> None:
         if memory.id not in self._memories:
             self._memories[memory.id] = memory
@@ -148,9 +180,15 @@ class _Demo:
 
     def _model(self) -> str:
         p = self._policy
-        held = "not quantized" if p["quantization"] == "none" else f"{float(p['quantized share']):.0%} in {p['quantization']}"
-        return (f"the model is loaded: {p['model']} ({int(p['parameters']) / 1e6:.1f} M parameters, {held}, "
-                f"{int(p['model bytes']) / 1e6:.0f} MB, {p['dtype']})")
+        held = (
+            "not quantized"
+            if p["quantization"] == "none"
+            else f"{float(p['quantized share']):.0%} in {p['quantization']}"
+        )
+        return (
+            f"the model is loaded: {p['model']} ({int(p['parameters']) / 1e6:.1f} M parameters, {held}, "
+            f"{int(p['model bytes']) / 1e6:.0f} MB, {p['dtype']})"
+        )
 
     def _newest_ns(self) -> int:
         return max((nanoseconds(memory.end) for memory in self._memories.values()), default=0)
@@ -170,12 +208,16 @@ class _Demo:
         self._wait(future.done, ASK_S + 10.0, f"ask_memory sent no reply to {question.text!r}")
         seconds = time.monotonic() - began
         reply = future.result()
-        self._wait(lambda: reply.watermark in self._memories, 10.0, f"memory {reply.watermark} was never published")
+        self._wait(
+            lambda: reply.watermark in self._memories, 10.0, f"memory {reply.watermark} was never published"
+        )
         # The truth is what the camera had seen by the end of the newest memory that could be read.
         seen = observations(self._sim, nanoseconds(self._memories[reply.watermark].end) - self._sim.epoch_ns)
         finding = look_up(question.query, seen)
         truth = finding and finding.answer
-        texts = [self._memories[number].text for number in sorted(self._memories) if number <= reply.watermark]
+        texts = [
+            self._memories[number].text for number in sorted(self._memories) if number <= reply.watermark
+        ]
         written = look_up(question.query, [read_memory(text)[0] for text in texts]) is not None
         return Outcome(dataclasses.replace(question, answer=truth), reply, truth, written, seconds)
 
@@ -221,15 +263,22 @@ class _Demo:
         say.title("How it went")
         say.summary(outcomes, *self._facts())
         say.line()
-        say.line("A clip shows far more than one memory holds: what is worth remembering is for the robot's tasks to teach.")
+        say.line(
+            "A clip shows far more than one memory holds; "
+            "what is worth remembering is for the robot's tasks to teach."
+        )
         shown = self._shown(self._database)
-        say.line(f"{summary.memories} memories and {summary.tasks} questions are in {shown}. Look around in it:")
+        say.line(
+            f"{summary.memories} memories and {summary.tasks} questions are in {shown}. Look around in it:"
+        )
         say.line(f"  taskmem timeline --database {shown}")
-        say.line(f"  taskmem ask --database {shown} \"{outcomes[0].question.text}\"")
+        say.line(f'  taskmem ask --database {shown} "{outcomes[0].question.text}"')
         verdicts = [outcome.verdict for outcome in outcomes]
         missing = [number for number in self._memories if number > summary.memories]
         if problems or missing:
-            raise DemoFailed(" ".join(problems) or f"Memories {missing} were published and are not in {shown}.")
+            raise DemoFailed(
+                " ".join(problems) or f"Memories {missing} were published and are not in {shown}."
+            )
         if FAILED in verdicts:
             raise DemoFailed(f"{verdicts.count(FAILED)} of {len(verdicts)} questions timed out or failed.")
         if RIGHT not in verdicts:

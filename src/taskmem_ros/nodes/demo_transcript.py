@@ -1,4 +1,5 @@
 """What `taskmem demo` prints: plain text of at most 100 columns, one thought a line."""
+
 from __future__ import annotations
 
 import datetime as dt
@@ -16,14 +17,21 @@ from .conversions import STATUS_NAMES, nanoseconds
 
 WIDTH = 100
 RIGHT, RIGHT_NONE, MISSED, WRONG, INVENTED, FAILED = (
-    "right", "right: never seen", "not remembered", "wrong", "wrong: never seen", "failed")
+    "right",
+    "right: never seen",
+    "not remembered",
+    "wrong",
+    "wrong: never seen",
+    "failed",
+)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One question with the reply, and the truth at the reply's watermark (None: the camera had never seen it).
+    """One question with its reply.
 
-    written: whether the memories that could be read say an answer at all.
+    truth: at the reply's watermark; None: the camera had never seen it. written: whether
+    the memories that could be read say an answer at all.
     """
 
     question: HomeQuestion
@@ -62,7 +70,9 @@ class Transcript:
         self.line("-" * len(text))
 
     def memory(self, memory: Any) -> None:
-        self._folded(f"  {clock(nanoseconds(memory.start))}  #{memory.id:<3d} {place(memory):11s}  ", memory.text)
+        self._folded(
+            f"  {clock(nanoseconds(memory.start))}  #{memory.id:<3d} {place(memory):11s}  ", memory.text
+        )
 
     def gap(self, gap: Any) -> None:
         seconds = (nanoseconds(gap.end) - nanoseconds(gap.start)) / 1e9
@@ -77,11 +87,14 @@ class Transcript:
             return
         status = STATUS_NAMES[reply.status].replace("_", " ")
         answer = f'"{reply.answer}"' if reply.answer else "-"
-        self.line(f"    answer    {answer}   ({status}, confidence {reply.confidence:.2f}, "
-                  f"{outcome.seconds:.1f} s, question id {reply.question_id})")
+        self.line(
+            f"    answer    {answer}   ({status}, confidence {reply.confidence:.2f}, "
+            f"{outcome.seconds:.1f} s, question id {reply.question_id})"
+        )
         for evidence in reply.evidence[:2]:
             seen = f"{clock(nanoseconds(evidence.start))} to {clock(nanoseconds(evidence.end))}"
-            self.line(f"    evidence  memory #{evidence.memory_id}, {seen}, {evidence.camera}, {place(evidence, True)}")
+            where = f"{evidence.camera}, {place(evidence, in_full=True)}"
+            self.line(f"    evidence  memory #{evidence.memory_id}, {seen}, {where}")
             self._folded("              ", evidence.text)
         if not reply.evidence:
             self.line("    evidence  none")
@@ -96,15 +109,23 @@ class Transcript:
         seen = [o for o in outcomes if o.truth is not None]
         unseen = [o for o in outcomes if o.truth is None]
         good = verdicts.count(RIGHT) + verdicts.count(RIGHT_NONE)
-        self.line(f"{good} of {len(outcomes)} questions answered rightly ({good / max(1, len(outcomes)):.0%}):")
-        self.line(f"  {len(seen):2d} about what the camera had seen: {verdicts.count(RIGHT)} right, "
-                  f"{verdicts.count(WRONG)} wrong, {verdicts.count(MISSED)} \"not in memory\"")
+        self.line(
+            f"{good} of {len(outcomes)} questions answered rightly ({good / max(1, len(outcomes)):.0%}):"
+        )
+        self.line(
+            f"  {len(seen):2d} about what the camera had seen: {verdicts.count(RIGHT)} right, "
+            f'{verdicts.count(WRONG)} wrong, {verdicts.count(MISSED)} "not in memory"'
+        )
         missed = [o for o in outcomes if o.verdict == MISSED]
         if missed:
-            self.line(f"     (of these {len(missed)}, {sum(not o.written for o in missed)} had indeed not been written down)")
-        self.line(f"  {len(unseen):2d} about what it had never seen: {verdicts.count(RIGHT_NONE)} "
-                  f"honestly \"not in memory\", {verdicts.count(INVENTED)} made up")
-        self.line(f"{true_facts} of the {facts} facts stated in memories are true ({true_facts / max(1, facts):.0%})")
+            unwritten = sum(not outcome.written for outcome in missed)
+            self.line(f"     (of these {len(missed)}, {unwritten} had indeed not been written down)")
+        self.line(
+            f"  {len(unseen):2d} about what it had never seen: {verdicts.count(RIGHT_NONE)} "
+            f'honestly "not in memory", {verdicts.count(INVENTED)} made up'
+        )
+        share = f"{true_facts / max(1, facts):.0%}"
+        self.line(f"{true_facts} of the {facts} facts stated in memories are true ({share})")
         if verdicts.count(FAILED):
             self.line(f"{verdicts.count(FAILED)} questions failed")
 
@@ -122,5 +143,7 @@ def place(message: Any, in_full: bool = False) -> str:
     if not message.has_pose:
         return "place unknown"
     position = getattr(message.pose, "pose", message.pose).position
-    room = min(ROOMS.values(), key=lambda r: (r.centre[0] - position.x) ** 2 + (r.centre[1] - position.y) ** 2).name
+    room = min(
+        ROOMS.values(), key=lambda r: (r.centre[0] - position.x) ** 2 + (r.centre[1] - position.y) ** 2
+    ).name
     return f"{room} (x {position.x:.1f}, y {position.y:.1f})" if in_full else room

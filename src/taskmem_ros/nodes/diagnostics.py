@@ -2,6 +2,7 @@
 
 diagnostic_updater is not among the ROS wheels, and all that is needed of it is this page.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -29,18 +30,28 @@ def array(node_name: str, stamp: Any, statuses: Iterable[Status]) -> DiagnosticA
     message.header.stamp = stamp
     message.status = [
         DiagnosticStatus(
-            name=f"{node_name}: {status.component}", hardware_id=status.hardware, level=status.level,
+            name=f"{node_name}: {status.component}",
+            hardware_id=status.hardware,
+            level=status.level,
             message=status.message,
-            values=[KeyValue(key=key, value=_text(value)) for key, value in status.values.items()])
-        for status in statuses]
+            values=[KeyValue(key=key, value=_text(value)) for key, value in status.values.items()],
+        )
+        for status in statuses
+    ]
     return message
 
 
-def camera_status(camera: str, topic: str, active: bool, silent: bool, counters: Any, before: Any,
-                  extra: Mapping[str, Any]) -> Status:
+def camera_status(
+    camera: str, topic: str, active: bool, silent: bool, counters: Any, before: Any, extra: Mapping[str, Any]
+) -> Status:
     """`before` is a copy of the counters one period ago: what is wrong now decides the level."""
-    values = {"received": counters.received, "sampled": counters.sampled, "bad images": counters.bad, **extra,
-              "last problem": counters.last_problem}
+    values = {
+        "received": counters.received,
+        "sampled": counters.sampled,
+        "bad images": counters.bad,
+        **extra,
+        "last problem": counters.last_problem,
+    }
     if not active:
         level, message = OK, "not active"
     elif counters.bad > before.bad:

@@ -1,4 +1,5 @@
 """home_camera: the demo home's robot looks around and publishes what it sees and where it is."""
+
 from __future__ import annotations
 
 import math
@@ -23,10 +24,22 @@ from .runner import run
 
 PARAMETERS: tuple[Spec, ...] = (
     Spec("camera", "camera", "Name of the camera; images go to CAMERA/image_raw.", when="never"),
-    Spec("seed", 2_000_001, "Which home: the same seed is the same home and the same days in it.", 0, 2**53,
-         when="never"),
-    Spec("speed", 1.0, "World seconds per real second; other than 1 the time of the world goes out on /clock.",
-         0.01, 1000.0, when="never"),
+    Spec(
+        "seed",
+        2_000_001,
+        "Which home: the same seed is the same home and the same days in it.",
+        0,
+        2**53,
+        when="never",
+    ),
+    Spec(
+        "speed",
+        1.0,
+        "World seconds per real second; other than 1 the time of the world goes out on /clock.",
+        0.01,
+        1000.0,
+        when="never",
+    ),
     Spec("publish_clock", False, "Publish the world's time on /clock also at speed 1.", when="never"),
     Spec("rate", 2.0, "Frames per world second, Hz.", 0.05, 30.0, when="never"),
     Spec("start", 0.0, "World seconds at which to begin.", 0.0, 1e7, when="never"),
@@ -41,9 +54,10 @@ CLOCK_HZ = 20.0
 class HomeCameraNode(Node):
     """Walks through HomeSim in real time times `speed`.
 
-    A stamp is always world time plus a constant. With /clock (publish_clock, or speed other than 1) the constant is
-    the home's own epoch; without it stamps are the present ROS time, since every other node would take the home's date
-    for an old bag, and the constant is a multiple of 10 s, so that the home's steps stay on the grid of the clips.
+    A stamp is always world time plus a constant. With /clock (publish_clock, or speed other than 1) the
+    constant is the home's own epoch; without it stamps are the present ROS time, since every other node would
+    take the home's date for an old bag, and the constant is a multiple of 10 s, so that the home's steps stay
+    on the grid of the clips.
     """
 
     def __init__(self) -> None:
@@ -57,14 +71,28 @@ class HomeCameraNode(Node):
         self._frames = (values["map_frame"], values["frame_id"])
         self._sim = HomeSim(values["seed"])
         self._view = HomeCamera(self._sim)
-        self._camera = CameraPublisher(self, values["camera"], values["frame_id"], values["encoding"],
-                                       horizontal_fov=math.radians(90))
-        self._tf = self.create_publisher(TFMessage, "/tf", QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE,
-            durability=DurabilityPolicy.VOLATILE))
-        self._clock_topic = self.create_publisher(ClockMessage, "/clock", QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=1,
-            reliability=ReliabilityPolicy.RELIABLE)) if self._with_clock else None
+        self._camera = CameraPublisher(
+            self, values["camera"], values["frame_id"], values["encoding"], horizontal_fov=math.radians(90)
+        )
+        self._tf = self.create_publisher(
+            TFMessage,
+            "/tf",
+            QoSProfile(
+                history=HistoryPolicy.KEEP_LAST,
+                depth=100,
+                reliability=ReliabilityPolicy.RELIABLE,
+                durability=DurabilityPolicy.VOLATILE,
+            ),
+        )
+        self._clock_topic = (
+            self.create_publisher(
+                ClockMessage,
+                "/clock",
+                QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE),
+            )
+            if self._with_clock
+            else None
+        )
         self._frame_number = -1
         self._begin()
         # The world's clock is made here, so it must not wait for /clock itself.
@@ -73,7 +101,8 @@ class HomeCameraNode(Node):
         self.get_logger().info(
             f"home {values['seed']} at {self._speed:g}x, {self._rate:g} frames per world second"
             + (", time on /clock" if self._with_clock else "")
-            + (", waiting for a subscriber" if self._waiting else ""))
+            + (", waiting for a subscriber" if self._waiting else "")
+        )
 
     def _begin(self) -> None:
         self._began = time.monotonic()

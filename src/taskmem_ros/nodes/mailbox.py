@@ -1,9 +1,11 @@
-"""Between the executor and other threads: work goes out to a small pool, results come back through a guard condition.
+"""Between the executor and other threads: work goes to a small pool, results come back by a guard condition.
 
-rclpy's own `MultiThreadedExecutor` would let callbacks block, at the price of a much slower executor; here one
-executor thread serves everything and nothing in it ever waits. A coroutine that awaits a rclpy future is only
-resumed when the executor wakes, so a future is completed in the executor's thread, by the guard's callback.
+rclpy's own `MultiThreadedExecutor` would let callbacks block, at the price of a much slower executor; here
+one executor thread serves everything and nothing in it ever waits. A coroutine that awaits a rclpy future is
+only resumed when the executor wakes, so a future is completed in the executor's thread, by the guard's
+callback.
 """
+
 from __future__ import annotations
 
 import collections
@@ -47,6 +49,7 @@ class Mailbox:
 
     def start(self, function: Callable[..., Any], *args: Any) -> None:
         """Run `function(*args)` in the pool; nobody waits, its exceptions are logged."""
+
         def work() -> None:
             try:
                 function(*args)

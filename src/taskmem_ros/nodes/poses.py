@@ -1,4 +1,5 @@
-"""Where the observer was: tf at a frame's stamp. tf2_ros where it is installed, else this project's own small buffer."""
+"""Where the observer was: tf at a frame's stamp, by tf2_ros where it is installed, else by clips' buffer."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -27,13 +28,15 @@ class PoseLookup:
     def with_poses(self, clip: Clip, frame_id: str) -> Clip:
         """`clip` with the pose of `frame_id` at each frame's stamp; None where tf does not tell it.
 
-        Asked when the clip is complete: by then the transforms around its frames have arrived, which at the moment
-        an image arrives they mostly have not.
+        Asked when the clip is complete: by then the transforms around its frames have arrived, which at the
+        moment an image arrives they mostly have not.
         """
         if not frame_id:
             return clip
-        return replace(clip, frames=tuple(
-            replace(frame, pose=self._pose(frame_id, frame.stamp_ns)) for frame in clip.frames))
+        return replace(
+            clip,
+            frames=tuple(replace(frame, pose=self._pose(frame_id, frame.stamp_ns)) for frame in clip.frames),
+        )
 
     def _pose(self, frame_id: str, stamp_ns: int) -> Pose | None:
         pose = self._source.pose(self._map_frame, frame_id, stamp_ns)
@@ -73,17 +76,32 @@ class _OwnTf:
         durabilities = {"/tf": DurabilityPolicy.VOLATILE, "/tf_static": DurabilityPolicy.TRANSIENT_LOCAL}
         self._subscriptions = [
             node.create_subscription(
-                TFMessage, topic, lambda message, static=topic == "/tf_static": self._add(message, static),
-                QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE,
-                           durability=durability), callback_group=group)
-            for topic, durability in durabilities.items()]
+                TFMessage,
+                topic,
+                lambda message, static=topic == "/tf_static": self._add(message, static),
+                QoSProfile(
+                    history=HistoryPolicy.KEEP_LAST,
+                    depth=100,
+                    reliability=ReliabilityPolicy.RELIABLE,
+                    durability=durability,
+                ),
+                callback_group=group,
+            )
+            for topic, durability in durabilities.items()
+        ]
 
     def _add(self, message: Any, static: bool) -> None:
         for item in message.transforms:
             t, q = item.transform.translation, item.transform.rotation
             try:
-                self._buffer.add(item.header.frame_id, item.child_frame_id, nanoseconds(item.header.stamp),
-                                 (t.x, t.y, t.z), (q.x, q.y, q.z, q.w), static=static)
+                self._buffer.add(
+                    item.header.frame_id,
+                    item.child_frame_id,
+                    nanoseconds(item.header.stamp),
+                    (t.x, t.y, t.z),
+                    (q.x, q.y, q.z, q.w),
+                    static=static,
+                )
             except ValueError as error:
                 self._node.get_logger().warning(f"tf: {error}", throttle_duration_sec=10.0)
 

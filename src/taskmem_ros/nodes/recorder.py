@@ -1,4 +1,5 @@
 """What the policy wrote and what nobody watched: into the store first, and only then onto the topics."""
+
 from __future__ import annotations
 
 import logging
@@ -16,11 +17,19 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Writes memories in the caller's thread (the engine's) and gaps in one of its own, so that nobody else waits
-    for the disk. published_memory(memory) and published_gap(gap) are called after the commit."""
+    """Writes memories in the caller's thread (the engine's) and gaps in its own.
 
-    def __init__(self, store: Store, policy: MemoryPolicy, published_memory: Callable[[Memory], None],
-                 published_gap: Callable[[Gap], None], thumbnail_width: int) -> None:
+    published_memory(memory) and published_gap(gap) are called after the commit.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policy: MemoryPolicy,
+        published_memory: Callable[[Memory], None],
+        published_gap: Callable[[Gap], None],
+        thumbnail_width: int,
+    ) -> None:
         self.thumbnail_width = thumbnail_width
         self.gap_seconds: dict[str, float] = {}
         self.last_error = ""
@@ -33,15 +42,18 @@ class Recorder:
     def memory(self, clip: Clip, draft: Draft) -> None:
         """The engine tried `clip`: a memory, or a failure with its raw reply and a gap. Raises StoreError."""
         by = self._policy.provenance
-        provenance = dict(model=by.model, revision=by.revision, adapter=by.adapter, prompt_hash=by.prompt_hash)
+        provenance = dict(
+            model=by.model, revision=by.revision, adapter=by.adapter, prompt_hash=by.prompt_hash
+        )
         span = (clip.camera, clip.episode, clip.start_ns, clip.end_ns)
         if draft.text is None:
             self._store.add_failure(*span, raw=draft.raw, error=draft.error or "", **provenance)
             self.gaps([Gap(*span, FAILED)])
             log.warning("no memory of %s from %d ns: %s", clip.camera, clip.start_ns, draft.error)
             return
-        memory = self._store.add_memory(*span, draft.text, pose=clip.pose, **provenance,
-                                        thumbnail=thumbnail(clip, self.thumbnail_width))
+        memory = self._store.add_memory(
+            *span, draft.text, pose=clip.pose, **provenance, thumbnail=thumbnail(clip, self.thumbnail_width)
+        )
         self._published_memory(memory)
 
     def gaps(self, gaps: Iterable[Gap]) -> None:

@@ -1,4 +1,5 @@
 """How each node's process begins and ends."""
+
 from __future__ import annotations
 
 import signal
@@ -20,18 +21,23 @@ WAKE_S = 0.2
 
 
 def run(make_node: Callable[[], Any], args: Sequence[str] | None, about: str, specs: Sequence[Spec]) -> int:
-    """Spin the node of `make_node` until SIGINT, SIGTERM or a SystemExit of its own; return the process's exit code.
+    """Spin the node of `make_node` until SIGINT, SIGTERM or its own SystemExit; return the exit code.
 
-    about, specs: what --help prints. rclpy's signal handlers are left out: they invalidate the context at once, and
-    then nothing can be published on the way out. Python's exception ends the spin instead, and the node's `close()`
-    still has a working context.
+    about, specs: what --help prints. rclpy's signal handlers are left out: they invalidate the context at
+    once, and then nothing can be published on the way out. Python's exception ends the spin instead, and the
+    node's `close()` still has a working context.
     """
     args = list(sys.argv[1:] if args is None else args)
     words = remove_ros_args(["", *args])[1:]
     if words:
         helping = words[0] in ("-h", "--help")
-        print(usage(about, specs) if helping else f"error: {' '.join(words)!r} is not known; parameters are given as in "
-              "--ros-args -p name:=value, and --help lists them.", file=sys.stdout if helping else sys.stderr)
+        print(
+            usage(about, specs)
+            if helping
+            else f"error: {' '.join(words)!r} is not known; parameters are given as in "
+            "--ros-args -p name:=value, and --help lists them.",
+            file=sys.stdout if helping else sys.stderr,
+        )
         return 0 if helping else 2
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -74,8 +80,11 @@ def usage(about: str, specs: Sequence[Spec]) -> str:
     lines = [about, "", "Parameters, given as in: --ros-args -p name:=value", ""]
     for spec in specs:
         default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
-        allowed = f"; {', '.join(spec.choices)}" if spec.choices else (
-            "" if spec.low is None else f"; {spec.low:g} to {spec.high:g}")
+        allowed = (
+            f"; {', '.join(spec.choices)}"
+            if spec.choices
+            else ("" if spec.low is None else f"; {spec.low:g} to {spec.high:g}")
+        )
         lines.append(f"  {spec.name} (default: {default!r}{allowed})")
         lines.append(textwrap.fill(spec.description, 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
     return "\n".join(lines)

@@ -1,4 +1,5 @@
 """ask_memory, search_memory, submit_task: requests go to the pool, the executor sends the replies."""
+
 from __future__ import annotations
 
 import logging
@@ -23,12 +24,20 @@ SEARCH_LIMIT = 10
 class Services:
     """The three services, from `open` to `close`. A reply that is under way at `close` is still sent.
 
-    provenance() gives model, revision, adapter and prompt_hash of the reader; published_task is called after each
-    commit of a task's row.
+    provenance() gives model, revision, adapter and prompt_hash of the reader; published_task is called after
+    each commit of a task's row.
     """
 
-    def __init__(self, node: Any, mailbox: Mailbox, store: Store, recall: Recall, ask_timeout_s: float,
-                 provenance: Callable[[], dict[str, str]], published_task: Callable[[Task], None]) -> None:
+    def __init__(
+        self,
+        node: Any,
+        mailbox: Mailbox,
+        store: Store,
+        recall: Recall,
+        ask_timeout_s: float,
+        provenance: Callable[[], dict[str, str]],
+        published_task: Callable[[Task], None],
+    ) -> None:
         self.ask_timeout_s = ask_timeout_s
         self.last_error = ""
         self._node, self._mailbox, self._store, self._recall = node, mailbox, store, recall
@@ -40,15 +49,18 @@ class Services:
         self._left = store.tasks(status="queued", kind="question")
 
     def open(self) -> None:
-        """Serve; questions that were submitted and not answered when an agent last ended are taken up again."""
+        """Serve; submitted questions that were not answered when an agent last ended are taken up again."""
         self._closing = False
         if not self._servers:
             group = ReentrantCallbackGroup()  # several questions may wait at once
             self._servers = [
                 self._node.create_service(kind, name, self._serving(work), callback_group=group)
-                for kind, name, work in ((srv.AskMemory, "ask_memory", self._ask),
-                                         (srv.SearchMemory, "search_memory", self._search),
-                                         (srv.SubmitTask, "submit_task", self._submit))]
+                for kind, name, work in (
+                    (srv.AskMemory, "ask_memory", self._ask),
+                    (srv.SearchMemory, "search_memory", self._search),
+                    (srv.SubmitTask, "submit_task", self._submit),
+                )
+            ]
         left, self._left = self._left, []
         self._mailbox.start(self._take_up, left)
 
@@ -72,6 +84,7 @@ class Services:
                 self._pending -= 1
                 self._mailbox.post(self._destroy)  # runs after the executor has sent this reply
             return response
+
         return serve
 
     def _destroy(self) -> None:
@@ -84,8 +97,13 @@ class Services:
         timeout_s = nanoseconds(request.timeout) / 1e9 or self.ask_timeout_s
         try:
             task = self._store.add_task(
-                request.question, choices=list(request.choices), source=ASK_SOURCE, asked_ns=self._now(),
-                since_ns=nanoseconds(request.since) or None, until_ns=nanoseconds(request.until) or None)
+                request.question,
+                choices=list(request.choices),
+                source=ASK_SOURCE,
+                asked_ns=self._now(),
+                since_ns=nanoseconds(request.since) or None,
+                until_ns=nanoseconds(request.until) or None,
+            )
         except ValueError as error:
             response.status, response.message = response.STATUS_FAILED, str(error)
             return
@@ -104,8 +122,9 @@ class Services:
     def _answer(self, task: Task, timeout_s: float) -> Answer:
         """Answer a queued task and finish its row, whatever comes."""
         try:
-            answer, done = answer_task(self._store, self._recall, task, timeout_s=timeout_s, now_ns=self._now,
-                                       **self._provenance())
+            answer, done = answer_task(
+                self._store, self._recall, task, timeout_s=timeout_s, now_ns=self._now, **self._provenance()
+            )
         except Exception as error:
             self.last_error = f"question {task.id} was not answered: {error}"
             log.error("question %d (%s) was not answered", task.id, task.question, exc_info=error)
@@ -115,8 +134,12 @@ class Services:
         return answer
 
     def _search(self, request: Any, response: Any) -> None:
-        span = dict(since_ns=nanoseconds(request.since) or None, until_ns=nanoseconds(request.until) or None,
-                    camera=request.camera or None, limit=request.limit or SEARCH_LIMIT)
+        span = dict(
+            since_ns=nanoseconds(request.since) or None,
+            until_ns=nanoseconds(request.until) or None,
+            camera=request.camera or None,
+            limit=request.limit or SEARCH_LIMIT,
+        )
         response.watermark = self._store.watermark()
         if request.query.strip():
             hits = self._store.search(request.query, **span)
@@ -132,8 +155,13 @@ class Services:
             return
         try:
             task = self._store.add_task(
-                request.question, kind=kind, choices=list(request.choices), source=request.source or SUBMIT_SOURCE,
-                asked_ns=self._now(), known_answer=request.answer or None)
+                request.question,
+                kind=kind,
+                choices=list(request.choices),
+                source=request.source or SUBMIT_SOURCE,
+                asked_ns=self._now(),
+                known_answer=request.answer or None,
+            )
         except ValueError as error:
             response.message = str(error)
             return
@@ -151,11 +179,16 @@ class Services:
     def _take_up(self, left: list[Task]) -> None:
         for task in left:
             if task.source == ASK_SOURCE:  # whoever asked is gone
-                self._published(self._store.finish_task(
-                    task.id, "failed", message="the agent ended before it could answer", answered_ns=self._now()))
+                self._published(
+                    self._store.finish_task(
+                        task.id,
+                        "failed",
+                        message="the agent ended before it could answer",
+                        answered_ns=self._now(),
+                    )
+                )
             else:
                 self._answer_later(task)
 
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds
-

@@ -1,4 +1,5 @@
 """`taskmem up`: the nodes of a bring-up as child processes, for where ros2 launch is not installed."""
+
 from __future__ import annotations
 
 import argparse
@@ -14,8 +15,11 @@ from typing import IO
 
 from .bringup import ARGUMENTS, NodePlan, plan
 
-MODULES = {"taskmem_agent": "taskmem_ros.nodes.agent", "home_camera": "taskmem_ros.nodes.home_camera",
-           "video_camera": "taskmem_ros.nodes.video_camera"}
+MODULES = {
+    "taskmem_agent": "taskmem_ros.nodes.agent",
+    "home_camera": "taskmem_ros.nodes.home_camera",
+    "video_camera": "taskmem_ros.nodes.video_camera",
+}
 RESPAWN_DELAY_S = 2.0
 GRACE_S = 20.0  # until a child that was asked to end is killed
 
@@ -23,18 +27,30 @@ GRACE_S = 20.0  # until a child that was asked to end is killed
 class Child:
     """One node's process; its output comes out line by line behind its name."""
 
-    def __init__(self, node: NodePlan, out: IO[str] = sys.stdout,
-                 environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, node: NodePlan, out: IO[str] = sys.stdout, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.node, self._out, self._environment = node, out, environment or {}
         self.restart_at = 0.0
         self.start()
 
     def start(self) -> None:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_LOGGING_USE_STDOUT": "1", **self._environment}
+        environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "RCUTILS_LOGGING_USE_STDOUT": "1",
+            **self._environment,
+        }
         # Its own session: a Ctrl-C in the terminal reaches only the supervisor, which passes it on once.
         self.process = subprocess.Popen(
-            self.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True,
-            errors="replace", start_new_session=True)
+            self.command(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
         self._say(f"process started with pid [{self.process.pid}]")
         self.reader = threading.Thread(target=self._copy, args=(self.process.stdout,), daemon=True)
         self.reader.start()
@@ -142,13 +158,20 @@ def _shell_code(code: int) -> int:
 def parser() -> argparse.ArgumentParser:
     """Arguments as `ros2 launch` takes them (name:=value), or as --name value."""
     parser = argparse.ArgumentParser(
-        prog="taskmem up", allow_abbrev=False, description="Start the agent, and a camera where asked for, as ros2 launch would.",
-        epilog="Each argument may also be written as in ros2 launch: demo:=true.")
+        prog="taskmem up",
+        allow_abbrev=False,
+        description="Start the agent, and a camera where asked for, as ros2 launch would.",
+        epilog="Each argument may also be written as in ros2 launch: demo:=true.",
+    )
     for argument in ARGUMENTS:
-        parser.add_argument(_option(argument.name), dest=argument.name,
-                            choices=argument.choices or None, metavar=None if argument.choices else "VALUE",
-                            help=f"{argument.description} (default: {argument.default or 'none'})",
-                            default=argparse.SUPPRESS)
+        parser.add_argument(
+            _option(argument.name),
+            dest=argument.name,
+            choices=argument.choices or None,
+            metavar=None if argument.choices else "VALUE",
+            help=f"{argument.description} (default: {argument.default or 'none'})",
+            default=argparse.SUPPRESS,
+        )
     return parser
 
 
@@ -181,8 +204,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         import rclpy  # noqa: F401  (each child would fail with the same, less clearly)
     except ImportError as error:
-        print(f"error: ROS 2 is not available to {sys.executable} ({error}); source a ROS 2, or run make setup.",
-              file=sys.stderr)
+        print(
+            f"error: ROS 2 is not there for {sys.executable} ({error}); source a ROS 2, or run make setup.",
+            file=sys.stderr,
+        )
         return 2
     return Supervisor(nodes, respawn=given.get("use_respawn") == "true").run()
 

@@ -1,4 +1,5 @@
 """video_camera: a film or a plugged-in camera, published as a ROS camera at its own rate."""
+
 from __future__ import annotations
 
 import sys
@@ -20,7 +21,14 @@ from .runner import run
 PARAMETERS: tuple[Spec, ...] = (
     Spec("video", "", "A film file, a stream's URL, or the index of a camera device, as in 0.", when="never"),
     Spec("camera", "camera", "Name of the camera; images go to CAMERA/image_raw.", when="never"),
-    Spec("rate", 0.0, "Frames per second; 0: the film's own (30 where it does not say).", 0.0, 240.0, when="never"),
+    Spec(
+        "rate",
+        0.0,
+        "Frames per second; 0: the film's own (30 where it does not say).",
+        0.0,
+        240.0,
+        when="never",
+    ),
     Spec("loop", False, "Begin a film again when it ends; otherwise the node ends with it.", when="never"),
     Spec("wait", True, "Hold a film until someone subscribes to the images.", when="never"),
     Spec("encoding", "bgr8", "Pixel encoding of image_raw.", choices=tuple(ENCODINGS), when="never"),
@@ -32,7 +40,7 @@ CATCH_UP_S = 1.0  # a film that fell behind by more is played later, not faster
 
 
 class VideoCamera(Node):
-    """Publishes frames stamped with the present ROS time. A thread reads them, since a device blocks until it has one."""
+    """Publishes frames stamped with the present ROS time; a thread reads them, since devices block."""
 
     def __init__(self) -> None:
         super().__init__("video_camera")
@@ -40,7 +48,9 @@ class VideoCamera(Node):
         values = parameters.read(self, PARAMETERS)
         parameters.check(PARAMETERS, values)
         if not values["video"]:
-            raise ValueError("video is empty; give a film file, or the index of a camera device, as in video:=0.")
+            raise ValueError(
+                "video is empty; give a film file, or the index of a camera device, as in video:=0."
+            )
         try:
             self._video = Video(values["video"], camera=values["camera"], loop=values["loop"])
         except VideoError as error:
@@ -51,8 +61,10 @@ class VideoCamera(Node):
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="video", daemon=True)
         self._thread.start()
-        self.get_logger().info(f"video {values['video']} at {self._rate or self._video.fps or 30.0:g} frames per second"
-                               + (", waiting for a subscriber" if self._wait else ""))
+        self.get_logger().info(
+            f"video {values['video']} at {self._rate or self._video.fps or 30.0:g} frames per second"
+            + (", waiting for a subscriber" if self._wait else "")
+        )
 
     def _read(self) -> None:
         code = 0
