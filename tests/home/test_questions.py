@@ -9,6 +9,7 @@ import pytest
 from taskmem_ros.home import (
     QUESTION_KINDS,
     Fact,
+    HomeQuestion,
     HomeSim,
     Query,
     is_right,
@@ -97,5 +98,22 @@ def test_nothing_can_be_asked_before_anything_was_seen():
 )
 def test_only_the_truth_is_right(truth, answer, right):
     question = questions(HomeSim(11), 5 * MINUTE, 1, seed=1)[0]
-    question = type(question)(question.text, question.kind, truth, question.query)
+    question = type(question)(question.text, question.kind, truth, Query("where_thing", ("red mug",)))
     assert is_right(question, answer) is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("took the red mug from the desk", True),
+        ("She took the red mug from the desk.", True),
+        ("put the red mug on the desk", False),
+        ("took the red mug", False),
+        ("waved", False),
+        (None, False),
+    ],
+)
+def test_a_deed_is_told_rightly_with_its_verb_and_all_it_was_done_to(answer, right):
+    query = Query("what_did", ("Anna", "office"))
+    truth = look_up(query, [[ON_DESK], [TAKEN]]).answer
+    assert is_right(HomeQuestion("What did Anna do in the office?", "event", truth, query), answer) is right

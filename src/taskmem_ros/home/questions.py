@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from taskmem_ros.home.facts import Fact, visible_facts
-from taskmem_ros.home.things import COLOURS, DOOR, KINDS, LIGHT, OPENING, PEOPLE, ROOMS, state_word
+from taskmem_ros.home.language import clause
+from taskmem_ros.home.things import COLOURS, DEVICES, DOOR, GARMENTS, KINDS, LIGHT, OPENING, PEOPLE, ROOM_OF, ROOMS, state_word
 from taskmem_ros.home.world import STEP_NS, HomeSim
 
 SAMPLE_TIMES_S = (0.0, 2.5, 5.0, 7.5)  # the frames of a 10 s clip at the default sampling rate
@@ -29,6 +30,7 @@ _WORDINGS = {
     "who_switched": ("Who {0} the {1} in the {2}?",),
     "what_put": ("What did {0} put on the {1}?",),
     "what_carries": ("What is {0} carrying?", "What was {0} carrying?"),
+    "what_did": ("What did {0} do in the {1}?", "What was {0} doing in the {1}?"),
     "state_open": ("Is the {0} in the {1} open or closed?", "Was the {0} in the {1} left open?"),
     "state_on": ("Is the {0} in the {1} on or off?", "Was the {0} in the {1} left on?"),
 }
@@ -42,6 +44,7 @@ _KIND_OF = {
     "who_switched": "event",
     "what_put": "event",
     "what_carries": "event",
+    "what_did": "event",
     "state_open": "state",
     "state_on": "state",
 }
@@ -120,6 +123,9 @@ def _from_fact(form: str, about: tuple[str, ...], fact: Fact) -> str | None:
     if form == "what_carries":
         carried = fact.verb in ("carrying", "took") and fact.subject == about[0]
         return f"the {fact.target}" if carried else None
+    if form == "what_did":
+        done = fact.kind == "event" and (fact.subject, fact.room) == about
+        return clause(fact).removeprefix(f"{fact.subject} ").removeprefix("is ") if done else None
     if (fact.subject, fact.room) == about and fact.kind == "state":
         return fact.verb
     if (fact.target, fact.room) == about and fact.verb in _SWITCHING:
@@ -132,6 +138,8 @@ def queries_about(fact: Fact) -> list[Query]:
     queries = []
     if fact.subject in PEOPLE:
         queries += [Query("where_person", (fact.subject,)), Query("who_in", (fact.room,))]
+    if fact.kind == "event":
+        queries.append(Query("what_did", (fact.subject, fact.room)))
     if fact.kind == "object":
         queries.append(Query("where_thing", (fact.subject,)))
     elif fact.kind == "clothes":
@@ -205,6 +213,7 @@ def random_query(rng: random.Random) -> Query:
                     Query("who_switched", (rng.choice(verbs), device, room)),
                     Query("what_put", (person, piece)),
                     Query("what_carries", (person,)),
+                    Query("what_did", (person, room)),
                 ]
             ),
             _state_query(device, room),
@@ -261,21 +270,20 @@ def is_right(question: HomeQuestion, answer: str | None) -> bool:
     """
     if question.answer is None or answer is None:
         return question.answer is None and answer is None
-    return _telling(answer) == _telling(question.answer)
+    if question.query.form == "what_did":
+        return _words(answer, (*_THINGS, *_DEEDS)) == _words(question.answer, (*_THINGS, *_DEEDS))
+    # A state is told by one word; "on" is one only where it is not "on the table".
+    named = _words(question.answer, _THINGS)
+    return _words(answer, _THINGS) == named and (bool(named) or _words(answer, _STATES) == _words(question.answer, _STATES))
 
 
-_STATE_WORDS = ("open", "closed", "on", "off")
-_TELLING = sorted(
-    {*COLOURS, *KINDS, *PEOPLE, *ROOMS, "shirt", "coat", *(p for room in ROOMS.values() for p in room.furniture)},
-    key=len,
-    reverse=True,
-)
+_STATES = ("open", "closed", "on", "off")
+_DEEDS = ("put", "took", "carrying", "sat", "came", "went", "waved", "opened", "closed", "switched on", "switched off")
+_DEEDS += DEVICES
+_THINGS = (*COLOURS, *KINDS, *PEOPLE, *ROOMS, *GARMENTS, *ROOM_OF)
 
 
-def _telling(text: str) -> set[str]:
-    words = f" {''.join(c if c.isalnum() else ' ' for c in text.lower())} "
-    found = {word for word in _TELLING if f" {word.lower()} " in words}
-    if found:
-        return found
-    # "on" is a state only where it is not "on the table".
-    return {word for word in _STATE_WORDS if f" {word} " in words}
+def _words(text: str, vocabulary: Sequence[str]) -> set[str]:
+    """The words of a vocabulary that stand in a text."""
+    plain = f" {''.join(c if c.isalnum() else ' ' for c in text.lower())} "
+    return {word for word in vocabulary if f" {word.lower()} " in plain}
