@@ -206,7 +206,7 @@ def _remember(
     options: argparse.Namespace,
 ) -> Memory | Gap:
     """Write the memory of a clip; where that fails, keep what the policy wrote and return the gap."""
-    from taskmem_ros.nodes.recorder import thumbnail
+    from taskmem_ros.clips import thumbnail  # cv2
 
     clips, memories = window.push(clip)
     draft = policy.write(clips, memories, max_new_tokens=options.max_new_tokens)

@@ -15,13 +15,15 @@ from .window import Window
 if TYPE_CHECKING:
     from .bag import BagError, BagTopic, camera_name, image_topics
     from .images import ImageError, compressed_to_rgb, header_stamp_ns, message_to_rgb, to_rgb
+    from .jpeg import thumbnail
     from .video import Video, VideoError
 
-# Loaded on first use: ros2 launch reads the parameters' defaults from this room with the system's Python, which has
-# numpy but perhaps neither cv2 nor rosbags.
+# Loaded on first use: ros2 launch reads the parameters' defaults from this room with the system's Python,
+# which has numpy but perhaps neither cv2 nor rosbags.
 _ON_USE = {
     "bag": ("BagError", "BagTopic", "camera_name", "image_topics"),
     "images": ("ImageError", "compressed_to_rgb", "header_stamp_ns", "message_to_rgb", "to_rgb"),
+    "jpeg": ("thumbnail",),
     "video": ("Video", "VideoError"),
 }
 _MODULE_OF = {name: module for module, names in _ON_USE.items() for name in names}
@@ -55,6 +57,7 @@ __all__ = [
     "header_stamp_ns",
     "image_topics",
     "message_to_rgb",
+    "thumbnail",
     "to_rgb",
 ]
 

@@ -55,9 +55,14 @@ class Clip:
     frames: tuple[Frame, ...]
 
     @property
+    def middle(self) -> Frame:
+        """The frame that stands for the clip."""
+        return self.frames[len(self.frames) // 2]
+
+    @property
     def pose(self) -> Pose | None:
         """Where the observer was at the middle frame, or None if that is not known."""
-        return self.frames[len(self.frames) // 2].pose
+        return self.middle.pose
 
     @property
     def times_s(self) -> tuple[float, ...]:

@@ -7,9 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 
-import cv2
-
-from taskmem_ros.clips import FAILED, INACTIVE, Clip, Gap
+from taskmem_ros.clips import FAILED, INACTIVE, Clip, Gap, thumbnail
 from taskmem_ros.memory import Memory, Store
 from taskmem_ros.policy import Draft, MemoryPolicy
 
@@ -80,17 +78,3 @@ class Recorder:
             except Exception as error:  # the thread must live on for the next gap
                 self.last_error = f"coverage was not recorded: {error}"
                 log.exception("coverage of %s was not recorded", gap.camera)
-
-
-def thumbnail(clip: Clip, width: int) -> bytes:
-    """The middle frame as a JPEG at most `width` pixels wide; b"" for width 0."""
-    if not width:
-        return b""
-    image = clip.frames[len(clip.frames) // 2].image
-    if image.shape[1] > width:
-        height = max(1, round(image.shape[0] * width / image.shape[1]))
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    good, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    if not good:
-        raise RuntimeError(f"OpenCV could not encode a thumbnail of {image.shape[1]}x{image.shape[0]}")
-    return jpeg.tobytes()
