@@ -75,6 +75,14 @@ def test_a_bag_gives_the_same_memories_each_time(ingest, bag, tmp_path):
     assert told[0] == told[1]
 
 
+def _film(path):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (160, 120))
+    for index in range(60):
+        writer.write(picture(index))
+    writer.release()
+    return path
+
+
 def test_a_second_ingest_does_not_double_the_past(ingest, bag, tmp_path):
     arguments = (bag, "--topic", "/front/image_raw", "--database", tmp_path / "one.db")
     _, first, _ = ingest(*arguments)
@@ -89,12 +97,21 @@ def test_a_second_ingest_does_not_double_the_past(ingest, bag, tmp_path):
     assert status == 0, "as another camera it is another past"
 
 
+def test_a_slow_camera_is_watched_with_a_longer_stall(ingest, bag, tmp_path):
+    arguments = (bag, "--topic", "/front/image_raw", "--max-stall", "60")
+    _, rows, _ = ingest(*arguments, "--database", tmp_path / "one.db")
+    gaps = [(row["start_ns"] // S - START, row["end_ns"] // S - START) for row in rows if row["type"] == "gap"]
+    assert gaps == [(30, 50)], "only the whole clips in which nothing came"
+
+
+def test_a_film_in_the_home_folder(ingest, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _film(tmp_path / "film.avi")
+    assert ingest("~/film.avi", "--database", tmp_path / "film.db")[0] == 0
+
+
 def test_a_film(ingest, tmp_path):
-    film = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"MJPG"), 5, (160, 120))
-    for index in range(60):
-        writer.write(picture(index))
-    writer.release()
+    film = _film(tmp_path / "film.avi")
     status, rows, _ = ingest(
         film, "--database", tmp_path / "film.db", "--start", "2026-01-01T08:00:07Z", "--utc"
     )

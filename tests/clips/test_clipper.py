@@ -230,6 +230,7 @@ def test_wrong_settings_are_refused_with_a_sentence():
         (ClipSettings(clip_seconds=1e9), "clip_seconds"),
         (ClipSettings(max_stall=-1), "max_stall"),
         (ClipSettings(sample_rate=0.05), "at least 0.1 Hz"),
+        (ClipSettings(sample_rate=30, clip_seconds=60), "1800 frames"),
     ]:
         with pytest.raises(ValueError, match=word):
             Clipper("cam", bad)

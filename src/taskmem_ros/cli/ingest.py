@@ -72,6 +72,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--clip-seconds", type=float, default=settings.clip_seconds, metavar="S", help="default: %(default)g"
     )
     clips.add_argument(
+        "--max-stall", type=float, default=settings.max_stall, metavar="S",
+        help="a longer silence of the camera ends a clip and is a gap (default: %(default)g)",
+    )  # fmt: skip
+    clips.add_argument(
         "--window", type=int, default=5, metavar="CLIPS", help="what the policy sees (default: %(default)d)"
     )
     clips.add_argument(
@@ -82,10 +86,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def run_ingest(options: argparse.Namespace) -> int:
-    settings = ClipSettings(sample_rate=options.sample_rate, clip_seconds=options.clip_seconds).validate()
+    settings = ClipSettings(options.sample_rate, options.clip_seconds, options.max_stall).validate()
     Window(options.window)  # refuses a wrong size before the model is loaded
     source = open_source(options, settings)
-    path = Path(options.source)
+    path = Path(options.source).expanduser()
     mark = fingerprint(path, options.topic or "")
     with Store.open(options.database) as store:
         known = store.source(mark, source.camera)

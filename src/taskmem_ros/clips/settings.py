@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from .types import NS
 
 RANGES = {"sample_rate": (0.01, 30.0), "clip_seconds": (1.0, 600.0), "max_stall": (0.1, 600.0)}
+# Frames wait at their full size until the policy has seen the clip.
+MOST_FRAMES = 256
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class ClipSettings:
             raise ValueError(
                 f"sample_rate {self.sample_rate:g} Hz leaves less than one frame in a clip of "
                 f"{self.clip_seconds:g} s: use at least {1 / self.clip_seconds:g} Hz, or longer clips"
+            )
+        if self.frames_per_clip > MOST_FRAMES:
+            raise ValueError(
+                f"sample_rate {self.sample_rate:g} Hz keeps {self.frames_per_clip} frames in a clip of "
+                f"{self.clip_seconds:g} s, but it must be at most {MOST_FRAMES}: sample less often, or use "
+                "shorter clips"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""What needs cv2, rosbags or torch loads them on first use: elsewhere the system's bare Python must do."""
+"""What needs cv2, rosbags or torch loads them on first use, and the other commands work without them."""
 
 import subprocess
 import sys
@@ -11,7 +11,6 @@ WITHOUT = "import sys; sys.modules.update(dict.fromkeys(('cv2', 'rosbags', 'torc
 @pytest.mark.parametrize(
     "code",
     [
-        "import taskmem_ros.nodes.bringup",  # what `ros2 launch` reads
         "from taskmem_ros.cli import main; sys.exit(main(['timeline', '--database', sys.argv[1]]))",
         "from taskmem_ros.cli import main; sys.exit(main(['ask', 'Who?', '--database', sys.argv[1]]) - 1)",
     ],
