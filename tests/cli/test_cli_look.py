@@ -153,10 +153,14 @@ def test_a_closed_pipe_is_no_error(database, environment):
     assert done.stderr == ""
 
 
-def test_node_commands_without_ros_say_what_is_missing(database, environment, tmp_path):
-    (tmp_path / "rclpy.py").write_text("raise ModuleNotFoundError(\"No module named 'rclpy'\", name='rclpy')")
+@pytest.mark.parametrize("command", [["agent"], ["ask", "Who?", "--service", "ask_memory"]])
+@pytest.mark.parametrize(
+    "failure", ["ModuleNotFoundError('No module', name='rclpy')", "ImportError('librcl.so: cannot open')"]
+)
+def test_what_needs_ros_says_so_without_it(environment, tmp_path, command, failure):
+    (tmp_path / "rclpy.py").write_text(f"raise {failure}")
     paths = [str(tmp_path), environment.get("PYTHONPATH", "")]
-    command = [sys.executable, "-m", "taskmem_ros.cli", "agent"]
+    command = [sys.executable, "-m", "taskmem_ros.cli", *command]
     env = environment | {"PYTHONPATH": ":".join(filter(None, paths))}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 2 and "needs ROS 2" in done.stderr and "Traceback" not in done.stderr

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from taskmem_ros import __version__
 from taskmem_ros.cli import ask, doctor, ingest, look
+from taskmem_ros.cli.ros import NoRos, import_node_module
 from taskmem_ros.memory import StoreError
 
 # Commands that run nodes: everything after their name is theirs (ros2 launch adds --ros-args), rclpy
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run_node(arguments[0], arguments[1:])
         options = _parser().parse_args(arguments)
         return options.run(options)
-    except (StoreError, ValueError) as error:
+    except (StoreError, ValueError, NoRos) as error:
         print(f"taskmem: {error}", file=sys.stderr)
         return ERROR
     except BrokenPipeError:  # `taskmem timeline | head`
@@ -44,17 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_node(command: str, arguments: list[str]) -> int:
-    try:
-        module = importlib.import_module(NODE_COMMANDS[command][0])
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("taskmem_ros"):
-            raise
-        print(
-            f"taskmem: `taskmem {command}` needs ROS 2, and Python finds no module {error.name!r}; source "
-            "your ROS 2 and this package's install/setup.bash (or scripts/env.sh after `make setup`).",
-            file=sys.stderr,
-        )
-        return ERROR
+    module = import_node_module(NODE_COMMANDS[command][0], f"`taskmem {command}`")
     return module.main(arguments) or 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from taskmem_ros.cli import show
 from taskmem_ros.cli.look import add_span_options, add_store_options
 from taskmem_ros.cli.model import add_model_options, load_and_tell
+from taskmem_ros.cli.ros import import_node_module
 from taskmem_ros.cli.times import span_of, zone_of
 from taskmem_ros.memory import Store, StoreError
 from taskmem_ros.recall import Answer, Completion, Recall, answer_task
@@ -78,10 +79,9 @@ def _ask_agent(options: argparse.Namespace) -> Answer:
         raise ValueError(
             "--camera goes with the store's file; a running agent is asked about all its cameras."
         )
-    from taskmem_ros.nodes.client import ask  # rclpy: only where an agent is asked
-
     since, until = span_of(options)
-    return ask(options.service, options.question, options.choice, since, until, options.timeout)
+    client = import_node_module("taskmem_ros.nodes.client", "--service")
+    return client.ask(options.service, options.question, options.choice, since, until, options.timeout)
 
 
 def _ask_file(options: argparse.Namespace) -> Answer:
