@@ -79,7 +79,7 @@ def test_clips_become_memories_and_memories_context(make_engine, taught_policy):
     assert [draft.text for _, draft in log.memories] == [TAUGHT] * 5
     expected = taught_policy.write(clips[2:4], [TAUGHT])
     assert log.memories[3][1].raw == expected.raw
-    until(lambda: not engine.stats.busy)
+    until(lambda: engine.stats.memorized == 5)
     stats = engine.stats
     assert (stats.memorized, stats.failed, stats.queued_clips, stats.last_error) == (5, 0, 0, "")
     assert stats.real_time_factor > 1
@@ -173,6 +173,7 @@ def test_a_clip_that_breaks_the_model_is_a_failed_draft_and_life_goes_on(make_en
     assert draft.text is None and draft.attempts == 0 and "aspect ratio" in draft.error
     assert "Traceback" in caplog.text and "aspect ratio" in caplog.text
     assert len(log.errors) == 2
+    until(lambda: engine.stats.failed == 2)
     stats = engine.stats
     assert (stats.failed, stats.failed_in_a_row, stats.memorized) == (2, 2, 0)
     assert "aspect ratio" in stats.last_error
@@ -187,7 +188,8 @@ def test_an_unreadable_reply_is_a_failed_draft_with_its_raw_text(make_engine, ra
     engine.submit_clip(make_clip())
     _, draft = log.wait(1)
     assert draft.text is None and draft.raw and draft.error and draft.attempts == 2
-    assert engine.stats.failed == 1 and engine.stats.last_error == draft.error and not log.errors
+    until(lambda: engine.stats.failed == 1)
+    assert engine.stats.last_error == draft.error and not log.errors
 
 
 def test_a_device_out_of_memory_is_reported_to_question_and_stats(make_engine, random_folder):
@@ -222,6 +224,8 @@ def test_a_failing_callback_does_not_end_the_engine_nor_enter_the_context(make_e
     assert draft.raw == taught_policy.write([make_clip(1)], []).raw
     assert [str(error) for error in log.errors] == ["database or disk is full"]
     assert "disk is full" in engine.stats.last_error
+    until(lambda: engine.stats.memorized == 1)
+    assert engine.stats.failed == 1, "what was written and not stored is not remembered"
 
 
 def test_stop_cancels_at_the_next_token_and_hands_the_clip_back(make_engine, random_policy):

@@ -195,12 +195,12 @@ class Engine:
         except Exception as error:
             self._failed("writing a memory", error)
             draft = Draft(None, "", 0, 0, time.monotonic() - started, f"{type(error).__name__}: {error}")
-        self._meter.wrote(draft, (clip.end_ns - clip.start_ns) / 1e9, time.monotonic() - started)
         try:
             self._on_memory(clip, draft)
         except Exception as error:
             self._failed("storing a memory", error)
-            return
+            draft = replace(draft, text=None, error=None)  # what is not stored is not remembered
+        self._meter.wrote(draft, clip.seconds, time.monotonic() - started)
         if draft.text is not None:
             window.remember(draft.text)
 
