@@ -167,6 +167,16 @@ def test_watched_or_not(store):
     assert unwatched(store, 50 * S, 60 * S, camera="attic") is None
 
 
+def test_a_clip_that_still_waits_for_the_model_was_watched(store):
+    remember(store, "The mug is on the desk.")
+    # The camera fell silent at 17 s; the clip from 10 s to there is not written yet, its gap is.
+    store.add_gap(Gap("hall", 0, 17 * S, 30 * S, "no_frames"))
+    assert unwatched(store, 12 * S, 16 * S) is None
+    assert Recall(store, Scripted()).ask("Where?", since_ns=12 * S, until_ns=16 * S).status == "not_in_memory"
+    remember(store, "The lamp is on.", start=30 * S)
+    assert "no agent ran" in unwatched(store, 12 * S, 16 * S), "a later clip was written, this one never was"
+
+
 def test_not_in_memory_tells_of_gaps_in_the_time_asked_about(store):
     remember(store, "The lamp is on.")
     store.add_gap(Gap("hall", 0, 10 * S, 20 * S, "dropped"))

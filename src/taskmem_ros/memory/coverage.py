@@ -50,15 +50,6 @@ class CoverageRows:
         with self._connections.read() as db:
             return [Gap(**row) for row in db.query(sql, values)]
 
-    def record_end_ns(self, camera: str | None = None) -> int | None:
-        """Where the record ends, the end of the newest memory or gap; None where there is none."""
-        camera_is = "" if camera is None else "WHERE camera = :camera"
-        sql = f"""SELECT max(end_ns) FROM (
-            SELECT end_ns FROM (SELECT end_ns FROM memories {camera_is} ORDER BY start_ns DESC LIMIT 1)
-            UNION ALL SELECT max(end_ns) FROM coverage {camera_is})"""
-        with self._connections.read() as db:
-            return db.execute(sql, {"camera": camera}).fetchone()[0]
-
     def add_failure(
         self,
         camera: str,

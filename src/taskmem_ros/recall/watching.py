@@ -26,18 +26,18 @@ def unwatched(
 ) -> str | None:
     """A sentence where no memory is of the time span because nobody watched; None where that cannot be said.
 
-    Every clip that is watched leaves a memory, and every one that fails a gap. So a span without any memory
-    was not watched, once the record has got past it: it is all in gaps, or it ends before the newest memory
-    or gap does (the agent was not there at all). A span that reaches beyond the record may still be in the
-    making: None.
+    Every clip that is watched leaves a memory, and every one that fails a gap, in the order of time. So a
+    span without any memory was not watched if it is all in gaps, or ends before the newest memory does (the
+    agent was not there at all). Beyond the newest memory, clips may still wait for the model, and gaps are
+    known sooner than they are: None.
     """
     if since_ns is None and until_ns is None:
         return None
     if store.memories(since_ns, until_ns, camera, limit=1, thumbnails=False):
         return None
     gaps = store.coverage(since_ns, until_ns, camera)
-    record_end = store.record_end_ns(camera)
-    past = until_ns is not None and record_end is not None and until_ns <= record_end
+    newest = store.memories(camera=camera, limit=1, newest_first=True, thumbnails=False)
+    past = until_ns is not None and any(until_ns <= memory.end_ns for memory in newest)
     if not past and not _covered(since_ns, until_ns, gaps):
         return None
     return f"Nobody was watching at the time asked about: {describe_all(gaps, timezone) or 'no agent ran'}."
