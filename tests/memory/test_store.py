@@ -1,6 +1,7 @@
 """Memories, tasks, coverage, failures and sources go in and come out as they were."""
 
 import dataclasses
+import time
 
 import pytest
 
@@ -173,3 +174,28 @@ def test_everything_is_there_after_opening_again(tmp_path):
         assert dataclasses.replace(after, bytes=before.bytes) == before
         assert (after.memories, after.tasks, after.queued_tasks, after.schema_version) == (1, 1, 1, 1)
         assert store.check() == []
+
+
+def test_where_the_record_of_a_camera_ends(store):
+    assert store.record_end("hall") is None
+    remember(store, "The first loop of a bag.", 190)
+    store.add_memory("hall", 1, 100 * S, 110 * S, "Its second loop.")
+    assert store.record_end("hall") == (1, 110 * S), "the newest episode, though its times are older"
+    store.add_gap(Gap("hall", 1, 110 * S, 115 * S, "dropped"))
+    store.add_gap(Gap("hall", 1, 95 * S, 100 * S, "failed"))
+    assert store.record_end("hall") == (1, 115 * S)
+    source = store.add_source("walk", "f00d", "hall")
+    remember(store, "From a bag.", 500, source_id=source.id)
+    store.add_gap(Gap("hall", 7, 510 * S, 520 * S, "no_frames"), source_id=source.id)
+    assert store.record_end("hall") == (1, 115 * S), "ingested bags count their own episodes"
+    assert store.record_end("attic") is None
+
+
+def test_the_end_of_a_long_record_is_found_at_once(store):
+    with store._connections.write() as db:
+        rows = (("hall", n, n + 1, "dropped") for n in range(0, 400_000, 2))
+        insert = "INSERT INTO coverage (camera, episode, start_ns, end_ns, reason) VALUES (?, 0, ?, ?, ?)"
+        db.conn.executemany(insert, rows)
+    started = time.monotonic()
+    assert store.record_end("hall") == (0, 399_999)
+    assert time.monotonic() - started < 0.2

@@ -12,6 +12,11 @@ from taskmem_ros.memory.types import Failure
 _TOUCHING = """camera = :camera AND episode = :episode AND reason = :reason AND source_id IS :source
     AND start_ns <= :end AND end_ns >= :start"""
 
+# The newest episode's times may be older than those before it. Memories are written in order, gaps are not.
+_LIVE = "WHERE +camera = ? AND source_id IS NULL ORDER BY"
+_NEWEST_MEMORY = f"SELECT episode, end_ns FROM memories {_LIVE} id DESC LIMIT 1"
+_NEWEST_GAP = f"SELECT episode, end_ns FROM coverage {_LIVE} episode DESC, end_ns DESC LIMIT 1"
+
 
 class CoverageRows:
     """The part of a Store that keeps gaps and failures."""
@@ -49,6 +54,14 @@ class CoverageRows:
         sql = f"SELECT {columns} FROM coverage AS g WHERE {where} ORDER BY start_ns, id"
         with self._connections.read() as db:
             return [Gap(**row) for row in db.query(sql, values)]
+
+    def record_end(self, camera: str) -> tuple[int, int] | None:
+        """(episode, end_ns) of the last that was written of a live camera, a memory or a gap; None without
+        any.
+        """
+        with self._connections.read() as db:
+            rows = [db.execute(sql, [camera]).fetchone() for sql in (_NEWEST_MEMORY, _NEWEST_GAP)]
+        return max((row for row in rows if row), default=None)
 
     def add_failure(
         self,
