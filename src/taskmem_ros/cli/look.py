@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from taskmem_ros.cli import show
-from taskmem_ros.cli.times import TIME_HELP, add_zone_option, local, span_of, zone_of
+from taskmem_ros.cli.times import TIME_HELP, add_zone_option, day, local, span_of, zone_of
 from taskmem_ros.clips import Gap
 from taskmem_ros.memory import STATUSES, Memory, Store
 
@@ -105,7 +105,7 @@ def run_timeline(options: argparse.Namespace) -> int:
     today = None
     for row in rows:
         if (date := local(row.start_ns, zone).date()) != today:
-            print(f"{'' if today is None else chr(10)}{show.day_heading(row.start_ns, zone)}\n")
+            print(f"{'' if today is None else chr(10)}{day(row.start_ns, zone)}\n")
             today = date
         print(show.memory_line(row, zone) if isinstance(row, Memory) else show.gap_line(row, zone))
     if not rows:
@@ -131,7 +131,7 @@ def run_tasks(options: argparse.Namespace) -> int:
             show.print_record(show.task_record(task, zone))
             continue
         if (date := local(task.asked_ns, zone).date()) != today:
-            print(f"{'' if today is None else chr(10)}{show.day_heading(task.asked_ns, zone)}\n")
+            print(f"{'' if today is None else chr(10)}{day(task.asked_ns, zone)}\n")
             today = date
         print(show.task_line(task, zone))
     if not tasks and not options.json:

@@ -9,16 +9,10 @@ import sys
 import textwrap
 from typing import Any
 
-from taskmem_ros.cli.times import clock, day, iso, local, span
+from taskmem_ros.cli.times import clock, iso, local, span
 from taskmem_ros.clips import Gap, Pose
 from taskmem_ros.memory import Memory, Task
-
-GAP_WORDS = {
-    "no_frames": "the camera gave no pictures",
-    "dropped": "the model was slower than the camera",
-    "failed": "the model wrote no memory that can be read",
-    "inactive": "the agent was not active",
-}
+from taskmem_ros.recall import GAP_WORDS
 
 
 def place(pose: Pose | None) -> str:
@@ -32,8 +26,7 @@ def memory_line(memory: Memory, zone: dt.tzinfo | None) -> str:
 
 
 def gap_line(gap: Gap, zone: dt.tzinfo | None) -> str:
-    seconds = (gap.end_ns - gap.start_ns) / 1e9
-    why = f"not watching for {seconds:.0f} s: {GAP_WORDS.get(gap.reason, gap.reason)} ({gap.reason})"
+    why = f"not watching for {gap.seconds:.0f} s: {GAP_WORDS[gap.reason]} ({gap.reason})"
     return f"{span(gap.start_ns, gap.end_ns, zone)}  {gap.camera}  ... {why}"
 
 
@@ -60,10 +53,6 @@ def task_line(task: Task, zone: dt.tzinfo | None) -> str:
             "          " + (f"{task.message}  ({task.status})" if task.message else f"({task.status})")
         )
     return "\n".join(lines)
-
-
-def day_heading(stamp_ns: int, zone: dt.tzinfo | None) -> str:
-    return day(stamp_ns, zone)
 
 
 def memory_record(memory: Memory, zone: dt.tzinfo | None) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _failures(store: Store, memories: int, failures: int, zone: dt.tzinfo | None
 def _gaps(store: Store) -> str:
     seconds: dict[str, float] = {}
     for gap in store.coverage():
-        seconds[gap.reason] = seconds.get(gap.reason, 0.0) + (gap.end_ns - gap.start_ns) / 1e9
+        seconds[gap.reason] = seconds.get(gap.reason, 0.0) + gap.seconds
     text = ", ".join(
         f"{dt.timedelta(seconds=round(total))} {reason}" for reason, total in sorted(seconds.items())
     )

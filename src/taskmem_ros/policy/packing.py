@@ -32,7 +32,7 @@ MAX_FRAME_TOKENS = 256
 class VideoSpec:
     """How a checkpoint wants its video.
 
-    min_pixels, max_pixels: bounds on frames x height x width of one video, as in the video processor's `size`.
+    min_pixels, max_pixels: bounds on frames x height x width of one video: the video processor's `size`.
     max_frame_tokens: vision tokens that one frame may take (the video processor's `max_video_tokens`).
     mean, std: per RGB channel, for pixels scaled to 0..1.
     """
@@ -69,7 +69,8 @@ class VideoSpec:
                 mean=tuple(config.get("image_mean", cls.mean)),
                 std=tuple(config.get("image_std", cls.std)),
             )
-        raise OSError(f"{model} has no video processor configuration; expected one of {', '.join(CONFIG_FILES)}")
+        names = ", ".join(CONFIG_FILES)
+        raise OSError(f"{model} has no video processor configuration; expected one of {names}")
 
 
 class VideoPacker:
@@ -85,7 +86,8 @@ class VideoPacker:
         """One user turn, ready for `model.generate(**inputs)`.
 
         Returns input_ids, attention_mask and mm_token_type_ids (1, tokens) and, where there is video,
-        pixel_values_videos (patches, channels * temporal_patch * patch * patch) and video_grid_thw (videos, 3).
+        pixel_values_videos (patches, channels * temporal_patch * patch * patch) and video_grid_thw
+        (videos, 3).
         """
         videos = [part for part in parts if isinstance(part, VideoPart)]
         packed = [self.patches(video.frames) for video in videos]
@@ -98,7 +100,8 @@ class VideoPacker:
             "mm_token_type_ids": torch.where(ids == self.video_token_id, 2, 0),
         }
         if videos:
-            inputs["pixel_values_videos"] = torch.from_numpy(np.concatenate([patches for patches, _ in packed]))
+            patches = np.concatenate([patches for patches, _ in packed])
+            inputs["pixel_values_videos"] = torch.from_numpy(patches)
             inputs["video_grid_thw"] = torch.tensor([grid for _, grid in packed])
         return inputs
 
@@ -114,12 +117,17 @@ class VideoPacker:
         pieces = text.split(VIDEO_TOKEN)
         videos = [part for part in parts if isinstance(part, VideoPart)]
         if len(pieces) != len(videos) + 1:
-            raise ValueError(f"the chat template wrote {len(pieces) - 1} videos for {len(videos)}; is it Qwen3-VL's?")
+            raise ValueError(
+                f"the chat template wrote {len(pieces) - 1} videos for {len(videos)}; is it Qwen3-VL's?"
+            )
         expanded = [self._placeholder(video, grid) for video, grid in zip(videos, grids)]
         return "".join(piece + video for piece, video in zip(pieces, [*expanded, ""]))
 
     def patches(self, frames: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[int, int, int]]:
-        """Frames (height, width, 3) uint8 RGB -> float32 patches (t*h*w, 3 * temporal_patch * patch * patch), (t, h, w)."""
+        """Frames (height, width, 3), RGB uint8 -> patches and grid (t, h, w).
+
+        The patches are float32 of shape (t*h*w, 3 * temporal_patch * patch * patch).
+        """
         spec = self.spec
         video = self._resize(frames)
         if pad := -len(video) % spec.temporal_patch_size:
@@ -167,7 +175,7 @@ class VideoPacker:
 
 
 def cut(video: np.ndarray, spec: VideoSpec) -> np.ndarray:
-    """(frames, height, width, 3) of any dtype -> patches (t*h*w, 3 * temporal_patch * patch * patch), Qwen's order.
+    """(frames, height, width, 3) of any dtype -> patches (t*h*w, 3 * temporal_patch * patch * patch).
 
     Patches of one merge block lie next to each other, as the vision tower's merger expects.
     """

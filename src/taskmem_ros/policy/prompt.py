@@ -24,7 +24,8 @@ INSTRUCTION = (
     'nothing that is already in memory. Reply as JSON: {"description": "..."}'
 )
 
-PROMPT_HASH = hashlib.sha256("\n".join((GIVEN, NEWEST, WRITTEN, NOTHING, INSTRUCTION)).encode()).hexdigest()[:12]
+_WORDS = "\n".join((GIVEN, NEWEST, WRITTEN, NOTHING, INSTRUCTION))
+PROMPT_HASH = hashlib.sha256(_WORDS.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, eq=False)

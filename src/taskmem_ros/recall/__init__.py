@@ -6,9 +6,10 @@ from taskmem_ros.recall.prompt import Reading, parse_reading, reading_prompt, re
 from taskmem_ros.recall.recall import MAX_NEW_TOKENS, MEMORIES_READ, Recall
 from taskmem_ros.recall.tasks import answer_task
 from taskmem_ros.recall.types import Answer, Completion, Evidence, Reader
-from taskmem_ros.recall.watching import unwatched
+from taskmem_ros.recall.watching import GAP_WORDS, unwatched
 
 __all__ = [
+    "GAP_WORDS",
     "MAX_NEW_TOKENS",
     "MEMORIES_READ",
     "Answer",

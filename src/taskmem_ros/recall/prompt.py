@@ -22,7 +22,10 @@ NOT_IN_MEMORY = "not in memory"
 
 @dataclass(frozen=True)
 class Reading:
-    """A reader's reply. cited: 1-based numbers of the memories it points at; answer: None where it abstains."""
+    """A reader's reply.
+
+    cited: 1-based numbers of the memories it points at. answer: None where it abstains.
+    """
 
     cited: tuple[int, ...]
     answer: str | None

@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from taskmem_ros.clips import Gap
+from taskmem_ros.clips import DROPPED, FAILED, INACTIVE, NO_FRAMES, Gap
 from taskmem_ros.memory import Store
 
 GAPS_NAMED = 3  # in a message
-REASONS = {
-    "no_frames": "the camera gave no pictures",
-    "dropped": "the model was slower than the camera",
-    "failed": "no memory could be written",
-    "inactive": "the agent was not active",
+GAP_WORDS = {
+    NO_FRAMES: "the camera gave no pictures",
+    DROPPED: "the model was slower than the camera",
+    FAILED: "no memory could be written",
+    INACTIVE: "the agent was not active",
 }
 
 
@@ -49,7 +49,7 @@ def describe(gap: Gap, timezone: dt.tzinfo | None = None) -> str:
         dt.datetime.fromtimestamp(ns // 10**9, dt.timezone.utc) for ns in (gap.start_ns, gap.end_ns)
     )
     span = f"from {start.astimezone(timezone):%d %b %H:%M:%S} to {end.astimezone(timezone):%H:%M:%S}"
-    return f"{span} {REASONS.get(gap.reason, 'nobody watched')} ({gap.reason})"
+    return f"{span} {GAP_WORDS[gap.reason]} ({gap.reason})"
 
 
 def describe_all(gaps: Sequence[Gap], timezone: dt.tzinfo | None = None) -> str:
