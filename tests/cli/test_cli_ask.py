@@ -63,7 +63,16 @@ def test_an_empty_store_needs_no_model(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [[" "], ["x", "--timeout", "0"], ["x", "--choice", " "], ["x", "--since", "soon"]]
+    "wrong",
+    [
+        [" "],
+        ["x", "--timeout", "0"],
+        ["x", "--timeout", "inf"],
+        ["x", "--choice", " "],
+        ["x", "--since", "soon"],
+        ["x", "--service", "ask_memory", "--no-record"],
+        ["x", "--service", "ask_memory", "--camera", "hall"],
+    ],
 )
 def test_a_wrong_question_is_one_sentence(capsys, tmp_path, wrong):
     Store.open(tmp_path / "empty.db").close()

@@ -130,6 +130,7 @@ def test_a_film(ingest, tmp_path):
         (["FILE", "--topic", "/x"], "has no topic"),
         (["BAG", "--topic", "/front/image_raw", "--window", "0"], "window is 0"),
         (["BAG", "--topic", "/front/image_raw", "--sample-rate", "0"], "sample_rate is 0"),
+        (["BAG", "--topic", "/front/image_raw", "--max-new-tokens", "0"], "--max-new-tokens is 0"),
         (["BAG", "--topic", "/front/image_raw", "--model", "/none"], "model '/none'"),
     ],
 )

@@ -16,6 +16,7 @@ from taskmem_ros.memory import Store, StoreError
 from taskmem_ros.recall import Answer, Completion, Recall, answer_task
 
 SOURCE = "cli"
+LONGEST_S = 86400
 
 DESCRIPTION = """\
 Ask what was seen. The answer comes from memory alone, with the memories that
@@ -64,8 +65,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def run_ask(options: argparse.Namespace) -> int:
     if not options.question.strip():
         raise ValueError("The question is empty; say what is to be answered from memory.")
-    if not options.timeout > 0:
-        raise ValueError(f"--timeout is {options.timeout:g}; it must be more than 0 seconds.")
+    if not 0 < options.timeout <= LONGEST_S:
+        raise ValueError(f"--timeout is {options.timeout:g}; it must be above 0 and at most {LONGEST_S} seconds.")
     answer = _ask_agent(options) if options.service else _ask_file(options)
     if options.json:
         show.print_record(_record(answer, options))
@@ -79,6 +80,8 @@ def _ask_agent(options: argparse.Namespace) -> Answer:
         raise ValueError(
             "--camera goes with the store's file; a running agent is asked about all its cameras."
         )
+    if options.no_record:
+        raise ValueError("--no-record goes with the store's file; a running agent keeps every question.")
     since, until = span_of(options)
     client = import_node_module("taskmem_ros.nodes.client", "--service")
     return client.ask(options.service, options.question, options.choice, since, until, options.timeout)

@@ -88,6 +88,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def run_ingest(options: argparse.Namespace) -> int:
     settings = ClipSettings(options.sample_rate, options.clip_seconds, options.max_stall).validate()
     Window(options.window)  # refuses a wrong size before the model is loaded
+    if options.max_new_tokens < 1:
+        raise ValueError(f"--max-new-tokens is {options.max_new_tokens}; it must be at least 1.")
     source = open_source(options, settings)
     path = Path(options.source).expanduser()
     mark = fingerprint(path, options.topic or "")
