@@ -50,7 +50,8 @@ def test_taskmem_up_from_camera_to_answer(ros, model):
     )
     memories, tasks = ros.memories(), ros.tasks()
     ros.wait(lambda: len(memories) >= 4, "four memories")
-    assert all(memory.has_pose and memory.header.frame_id == "map" for memory in memories)
+    placed = {memory.id: memory.header.frame_id for memory in memories if memory.has_pose}
+    assert placed == {memory.id: "map" for memory in memories}
     starts = [memory.start.sec for memory in memories]
     assert starts == sorted(starts) and all(start % 10 == 0 for start in starts[1:])
 

@@ -30,6 +30,7 @@ GAP_REASON = {
     "failed": msg.Coverage.REASON_FAILED,
     "inactive": msg.Coverage.REASON_INACTIVE,
 }
+REASON_NAMES = {number: name for name, number in GAP_REASON.items()}
 
 
 def time_message(ns: int) -> Time:

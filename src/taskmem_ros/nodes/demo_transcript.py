@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from taskmem_ros.home import HomeQuestion, is_right
 from taskmem_ros.home.things import ROOMS
 
-from .conversions import STATUS_NAMES, nanoseconds
+from .conversions import REASON_NAMES, STATUS_NAMES, nanoseconds
 
 WIDTH = 100
 RIGHT, RIGHT_NONE, MISSED, WRONG, INVENTED, FAILED = (
@@ -76,7 +76,9 @@ class Transcript:
 
     def gap(self, gap: Any) -> None:
         seconds = (nanoseconds(gap.end) - nanoseconds(gap.start)) / 1e9
-        self.line(f"  {clock(nanoseconds(gap.start))}  not watched for {seconds:.1f} s")
+        self.line(
+            f"  {clock(nanoseconds(gap.start))}  not watched for {seconds:.1f} s ({REASON_NAMES[gap.reason]})"
+        )
 
     def outcome(self, number: int, outcome: Outcome) -> None:
         reply = outcome.reply

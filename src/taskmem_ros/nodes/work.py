@@ -136,6 +136,7 @@ class Work:
         self.active = False
         for camera in self._cameras:
             camera.unsubscribe()
+        self._poses.flush()
         self._services.close()
         deadline = time.monotonic() + DRAIN_S
         while time.monotonic() < deadline and (len(self._queue) or self._engine.stats.busy):
@@ -157,8 +158,9 @@ class Work:
         if clip_settings(before) != clip_settings(values):
             for camera in self._cameras:
                 camera.apply(clip_settings(values))
-            self._poses.close()
-            self._poses = self._pose_lookup()
+            if self._tf_seconds() > self._poses.seconds:
+                self._poses.close()
+                self._poses = self._pose_lookup()
         self._services.ask_timeout_s = values["ask_timeout"]
         self._recorder.thumbnail_width = values["thumbnail_width"]
 
@@ -172,11 +174,12 @@ class Work:
         ]
 
     def _pose_lookup(self) -> PoseLookup:
-        """tf is kept for longer than a clip: poses are looked up when a clip is complete."""
         values = self._values
-        return PoseLookup(
-            self._node, values["map_frame"], values["map_id"], 2 * values["clip_seconds"] + 10.0
-        )
+        return PoseLookup(self._node, values["map_frame"], values["map_id"], self._tf_seconds(), self._submit)
+
+    def _tf_seconds(self) -> float:
+        """tf is kept for longer than a clip: poses are looked up when a clip is complete."""
+        return 2 * self._values["clip_seconds"] + 10.0
 
     def _reader(self) -> dict[str, str]:
         """Who answers: the bare model; the adapter is for memorizing only, and the prompt is recall's own."""
@@ -188,7 +191,10 @@ class Work:
             if isinstance(piece, Gap):
                 self._recorder.gaps([piece])
             else:
-                self._recorder.gaps(self._engine.submit_clip(self._poses.with_poses(piece, frame_id)))
+                self._poses.put(piece, frame_id)
+
+    def _submit(self, clip: Clip) -> None:
+        self._recorder.gaps(self._engine.submit_clip(clip))
 
     def _camera_statuses(self) -> list[Status]:
         statuses = []
