@@ -83,7 +83,6 @@ def test_camera_limit_and_order(store):
         remember(store, f"clip {second}", second, camera="hall" if second % 20 else "kitchen")
     assert [m.text for m in store.memories(camera="hall")] == ["clip 10", "clip 30"]
     assert [m.text for m in store.memories(limit=2, newest_first=True)] == ["clip 40", "clip 30"]
-    assert store.cameras() == ("hall", "kitchen")
     assert store.watermark() == 5
 
 

@@ -69,11 +69,6 @@ class ClipQueue:
             self._changed.notify_all()
             return gaps
 
-    @property
-    def closed(self) -> bool:
-        """True after close()."""
-        return self._closed
-
     def __len__(self) -> int:
         return len(self._clips)
 

@@ -79,11 +79,6 @@ class TransformBuffer:
         with self._lock:
             return {child: edge.parent for child, edge in self._edges.items()}
 
-    def clear(self) -> None:
-        """Forget the moving transforms (time was set back); the static ones stay."""
-        with self._lock:
-            self._edges = {child: edge for child, edge in self._edges.items() if edge.static}
-
     def _chain(self, frame: str, stamp_ns: int) -> dict[str, _Transform]:
         """`frame` and its ancestors, nearest first, each with the transform of `frame` in it."""
         transform: _Transform = (np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from taskmem_ros.policy import MemoryPolicy
 
 TRY = "Answer with one word: ready."
-LOAD_WHEN = ("here", "always", "never")
 
 
 def check_model(
@@ -20,7 +19,7 @@ def check_model(
 ) -> Iterator[Check]:
     """Find a model; load it and let it write a few words.
 
-    load: loads it. when: one of LOAD_WHEN; "here" loads only what needs no download.
+    load: loads it. when: "always", "never", or "here": only if nothing has to be downloaded.
     """
     try:
         where = _on_this_machine(model, revision)

@@ -200,13 +200,6 @@ class Store(TaskRows, CoverageRows, SourceRows):
         with self._connections.read() as db:
             return frozenset(row["id"] for row in db.query(sql, [fts_query(terms)]))
 
-    def cameras(self) -> tuple[str, ...]:
-        """The cameras that have memories, by name."""
-        with self._connections.read() as db:
-            return tuple(
-                row["camera"] for row in db.query("SELECT DISTINCT camera FROM memories ORDER BY camera")
-            )
-
     def watermark(self) -> int:
         """The id of the newest memory, 0 where there is none: two answers with one watermark saw the same
         memories.

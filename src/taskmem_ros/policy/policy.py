@@ -75,7 +75,6 @@ class MemoryPolicy:
     def __init__(self, checkpoint: Checkpoint):
         self._decoder = Decoder(checkpoint)
         self._slot = AdapterSlot(checkpoint.model)
-        self._device = checkpoint.device
         self._name = Path(checkpoint.name).name if checkpoint.local else checkpoint.name
         share = quantized_share(checkpoint.model, checkpoint.parameters)
         self._report = LoadReport(
@@ -126,11 +125,6 @@ class MemoryPolicy:
         """What a memory written now is written by."""
         # A local model is named by its folder: a path says something about the machine, not about the memory.
         return Provenance(self._name, self._report.revision, self._slot.id, PROMPT_HASH)
-
-    @property
-    def device(self) -> str:
-        """Where the model is: "cpu" or "cuda:N"."""
-        return str(self._device)
 
     def set_adapter(self, folder: str | Path, id: str = "") -> None:
         """Memorize with the adapter in this folder, from the next memory on.
