@@ -35,7 +35,7 @@ class RuleReader:
     def __call__(self, prompt, *, max_new_tokens, deadline):
         self.prompts.append(prompt)
         thing = re.search(r"Question: Where is the (\w+)", prompt)[1]
-        lines = re.findall(r"^\[(\d+)\] \d\d:\d\d (.*)$", prompt, re.MULTILINE)
+        lines = re.findall(r"^\[(\d+)\] (.*) \(\d\d:\d\d\)$", prompt, re.MULTILINE)
         said = [(int(n), found[1]) for n, text in lines if (found := re.search(rf"{thing} is (.*?)\.", text))]
         cited, answer = ([said[-1][0]], said[-1][1]) if said else ([], "not in memory")
         return Reply(json.dumps({"memories": cited, "answer": answer}))
@@ -91,8 +91,8 @@ def test_the_reader_sees_the_best_memories_oldest_first(store):
     answer = Recall(store, reader, timezone=dt.timezone.utc).ask("Where is the mug?")
     lines = re.findall(r"^\[\d+\] .*$", reader.prompts[0], re.MULTILINE)
     assert len(lines) == 8
-    assert lines[0] == "[1] 00:00 The mug is on the desk."
-    assert lines[-1] == "[8] 00:07 The mug is at place 2." and "number 29" in lines[-4]
+    assert lines[0] == "[1] The mug is on the desk. (00:00)"
+    assert lines[-1] == "[8] The mug is at place 2. (00:07)" and "number 29" in lines[-4]
     assert answer.text == "at place 2"
 
 

@@ -106,6 +106,8 @@ def test_reading_samples_answer_by_the_newest_memory_and_abstain_about_half_the_
         count = sum(line.startswith("[") for line in sample.parts[0].splitlines())
         for reply, _ in sample.turns:
             reading = parse_reading(reply, count)
+            if f"{reading.answer} (" in sample.parts[0]:
+                continue  # recited
             assert (reading.answer is None) == (reading.cited == ())
             asked, answered = asked + 1, answered + (reading.answer is not None)
     assert 0.4 < answered / asked < 0.6

@@ -45,7 +45,7 @@ def reading_prompt(
     days = {_local(start_ns, timezone).date() for start_ns, _ in memories}
     clock = "%H:%M" if len(days) <= 1 else "%d %b %H:%M"
     lines = [
-        f"[{number}] {_local(start_ns, timezone).strftime(clock)} {text}"
+        f"[{number}] {text} ({_local(start_ns, timezone).strftime(clock)})"
         for number, (start_ns, text) in enumerate(memories, 1)
     ]
     return "\n".join([INSTRUCTION, "Memories:", *(lines or ["none"]), question_line(question, choices)])

@@ -81,7 +81,7 @@ def save_checkpoint(folder: Path, model: Qwen3VLForConditionalGeneration, tokeni
     half.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     for name, processor in (
-        ("preprocessor_config.json", {"image_processor_type": "Qwen2VLImageProcessorFast"}),
+        ("preprocessor_config.json", {"image_processor_type": "Qwen2VLImageProcessor"}),
         ("video_preprocessor_config.json", {"video_processor_type": "Qwen3VLVideoProcessor", **_VIDEO}),
     ):
         text = json.dumps({"processor_class": "Qwen3VLProcessor", **_PIXELS, **processor}, indent=2)

@@ -121,14 +121,14 @@ def _make_work(step: int, folder: str, config: FitConfig) -> Work:
             listed += [_shift(sample, len(seen)) for sample in some]
         seen += stream
     pixels, spans = pixel_pairs(seen, packer)
-    most = 2 if basics else 3 + int(6 * min(1.0, progress * 4))
-    read = [reading_sample(rng, most=most) for _ in range(config.readings * (2 if basics else 1))]
+    many = 2 if basics else 2 + int(6 * min(1.0, progress * 4))
+    read = [reading_sample(rng, most=most) for most in (2, many) for _ in range(config.readings)]
     write.sort(key=lambda sample: len(sample.clips))
     third = max(1, math.ceil(len(write) / 3))
     groups = {
         "write": [write[i : i + third] for i in range(0, len(write), third)],
         "list": [listed],
-        "read": [read],
+        "read": [read[: config.readings], read[config.readings :]],
     }
     batches = {
         kind: [collate(samples, packer, spans, GRID) for samples in parts if samples] for kind, parts in groups.items()

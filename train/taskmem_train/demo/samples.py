@@ -37,6 +37,7 @@ from taskmem_ros.recall.prompt import question_line, reading_prompt, reading_rep
 
 LIST_INSTRUCTION = 'List everything seen in the newest clip. Reply as JSON: {"description": "..."}'
 MAX_FACTS = 3
+RECITING = 0.25  # share of reading turns that ask for a whole memory: copying is what reading is made of
 TRAIN_SEEDS = 1_000_000  # worlds below are for training; the rest are never trained on
 
 
@@ -126,7 +127,7 @@ def listing_samples(seen: Sequence[SeenClip], rng: random.Random) -> list[Sample
     return samples
 
 
-def reading_sample(rng: random.Random, turns: int = 8, most: int = 9) -> Sample:
+def reading_sample(rng: random.Random, turns: int = 8, most: int = 8) -> Sample:
     """Questions about up to `most` memories of a home in which anything may lie anywhere."""
     count = rng.randint(1, most)
     pool = _Pool(rng)
@@ -136,6 +137,10 @@ def reading_sample(rng: random.Random, turns: int = 8, most: int = 9) -> Sample:
     memories = [((start + i * step) * 1_000_000_000, memory_text(facts, rng)) for i, facts in enumerate(stated)]
     asked = []
     for _ in range(turns):
+        if rng.random() < RECITING:
+            number = rng.randint(1, count)
+            asked.append((f"What does memory {number} say?", (), reading_reply([number], memories[number - 1][1])))
+            continue
         query = _query(stated, rng)
         finding = look_up(query, stated)
         answer = finding and finding.answer
