@@ -9,7 +9,7 @@ test compares the two.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ class Batch:
     labels: torch.Tensor
     positions: torch.Tensor
     pairs: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, item.name).to(device) for item in fields(self)))
 
 
 def pixel_pairs(seen: Sequence[SeenClip], packer: VideoPacker) -> tuple[torch.Tensor, list[tuple[int, int]]]:
@@ -100,10 +103,11 @@ def loss(model, features: Sequence[torch.Tensor], batch: Batch) -> torch.Tensor:
 def see(visual, pixels: torch.Tensor, grid: tuple[int, int], spec: VideoSpec) -> list[torch.Tensor]:
     """Frame pairs (pairs, patches, values) uint8 -> features (pairs, tokens, hidden): the last, then deepstack's."""
     height, width = grid
-    thw = torch.tensor([[1, height, width]])
+    thw = torch.tensor([[1, height, width]], device=pixels.device)
     count, patches, _ = pixels.shape
-    mean = torch.tensor(spec.mean).repeat_interleave(pixels.shape[-1] // 3)
-    std = torch.tensor(spec.std).repeat_interleave(pixels.shape[-1] // 3)
+    mean, std = (
+        torch.tensor(of, device=pixels.device).repeat_interleave(pixels.shape[-1] // 3) for of in (spec.mean, spec.std)
+    )
     values = (pixels.float() / 255.0 - mean) / std
     weight = visual.patch_embed.proj.weight.flatten(1)
     hidden = functional.linear(values, weight, visual.patch_embed.proj.bias)

@@ -68,7 +68,7 @@ def save_checkpoint(folder: Path, model: Qwen3VLForConditionalGeneration, tokeni
     """Weights in bfloat16 safetensors, tokenizer, processor and generation settings."""
     folder.mkdir(parents=True, exist_ok=True)
     half = Qwen3VLForConditionalGeneration(model.config).to(torch.bfloat16)
-    half.load_state_dict(model.state_dict())
+    half.load_state_dict(model.state_dict())  # copied to the CPU, wherever the model is
     half.config.dtype = torch.bfloat16
     half.generation_config = GenerationConfig(
         do_sample=True,

@@ -62,7 +62,7 @@ class EyeTest(nn.Module):
     def loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean over cells of the summed binary cross-entropies."""
         logits = self.read(features).float()
-        weight = torch.tensor(_POSITIVE_WEIGHT)
+        weight = torch.tensor(_POSITIVE_WEIGHT, device=logits.device)
         each = functional.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=weight, reduction="none")
         return each.sum(-1).mean()
 

@@ -47,8 +47,8 @@ def fit(out: Path, config: FitConfig) -> None:
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(out / "tokenizer", config.seed)
     torch.manual_seed(config.seed)
-    model = Qwen3VLForConditionalGeneration(demo_config(tokenizer))
-    eyes = EyeTest(model.config.text_config.hidden_size)
+    model = Qwen3VLForConditionalGeneration(demo_config(tokenizer)).to(config.device)
+    eyes = EyeTest(model.config.text_config.hidden_size).to(config.device)
     optimizers = _optimizers(model, eyes, config)
     step = _resume(out / "state.pt", model, eyes, optimizers)
     if config.compile:
@@ -78,19 +78,21 @@ def _update(model, eyes: EyeTest, optimizers, work: Work) -> dict[str, float]:
     The vision tower runs once for all of them: their gradients meet at its output, then go through it together.
     """
     model.train()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        features = see(model.model.visual, work.pixels, GRID, SPEC)
+    device = model.device
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        features = see(model.model.visual, work.pixels.to(device), GRID, SPEC)
     leaves = [feature.detach().requires_grad_() for feature in features]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        seen = eyes.loss(leaves[0], work.cells)
+    cells = work.cells.to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        seen = eyes.loss(leaves[0], cells)
     seen.backward()
-    losses = {"eyes": float(seen.detach()), "found": eyes.found(leaves[0], work.cells)}
+    losses = {"eyes": float(seen.detach()), "found": eyes.found(leaves[0], cells)}
     for kind, batches in work.batches.items():
         tokens = [int((batch.labels != IGNORE).sum()) for batch in batches]
         losses[kind] = 0.0
         for batch, count in zip(batches, tokens):
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                part = loss(model, leaves, batch) * (count / sum(tokens))
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                part = loss(model, leaves, batch.to(device)) * (count / sum(tokens))
             part.backward()
             losses[kind] += float(part.detach())
     used = [(feature, leaf.grad) for feature, leaf in zip(features, leaves) if leaf.grad is not None]
@@ -199,7 +201,7 @@ def _tokenizer(folder: Path, seed: int):
 def _resume(path: Path, model, eyes: EyeTest, optimizers) -> int:
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location=model.device, weights_only=True)
     model.load_state_dict(state["model"])
     eyes.load_state_dict(state["eyes"])
     for optimizer, saved in zip(optimizers, state["optimizers"]):

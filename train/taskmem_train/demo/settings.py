@@ -23,5 +23,6 @@ class FitConfig:
     writing_from: float = _setting(0.4, "share of the steps from which writing takes over from listing")
     seed: int = _setting(0, "of the weights and of the choice of worlds")
     save_every: int = _setting(100, "steps between checkpoints")
+    device: str = _setting("cpu", "where to train: cpu or cuda")
     threads: int = _setting(2, "processor threads")
     compile: bool = _setting(True, "fuse the decoder layers (a third faster on a CPU; wants a C++ compiler)")
