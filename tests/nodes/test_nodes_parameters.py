@@ -33,8 +33,8 @@ def test_every_parameter_is_described():
         ({"cameras": ["a", "a"]}, ["cameras", "twice"]),
         ({"cameras": ["front left"]}, ["cameras", "front left"]),
         ({"cameras": ["a", "b"], "image_topic": "/x"}, ["image_topic", "/x", "cameras"]),
-        ({"sample_rate": 0.05, "clip_seconds": 10.0}, ["sample_rate", "clip_seconds", "0.5"]),
-        ({"sample_rate": 30.0, "clip_seconds": 600.0}, ["sample_rate", "clip_seconds", "256"]),
+        ({"sample_rate": 0.05, "clip_seconds": 10.0}, ["sample_rate", "0.05", "10 s", "0.1 Hz"]),
+        ({"sample_rate": 30.0, "clip_seconds": 600.0}, ["sample_rate", "30 Hz", "600 s", "256"]),
     ],
 )
 def test_a_wrong_value_is_refused_with_a_sentence(change, words):

@@ -191,12 +191,6 @@ def check_agent(values: Mapping[str, Any]) -> None:
             f"image_topic is {values['image_topic']!r} but cameras names {len(cameras)}; "
             "leave image_topic empty (CAMERA/image_raw is read for each), or name one camera."
         )
-    frames = values["sample_rate"] * values["clip_seconds"]
-    if not 1 <= frames <= 256:
-        raise ValueError(
-            f"sample_rate {values['sample_rate']:g} Hz times clip_seconds {values['clip_seconds']:g} s "
-            f"is {frames:g} frames in a clip; it must lie between 1 and 256."
-        )
     clip_settings(values).validate()
 
 
