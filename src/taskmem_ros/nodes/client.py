@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
 from taskmem import msg, srv
 
@@ -14,6 +15,9 @@ from taskmem_ros.memory import Memory
 from taskmem_ros.recall import Answer, Evidence
 
 from .conversions import STATUS_NAMES, nanoseconds, time_message
+
+S = 1_000_000_000
+LAST_S = 2**31 - 1  # builtin_interfaces/Time has int32 seconds
 
 FIND_S = 10.0  # for the service to be discovered
 GRACE_S = 5.0  # for a reply that says "timed out" to travel
@@ -31,12 +35,12 @@ def ask(
     until_ns: int | None = None,
     timeout_s: float = 60.0,
 ) -> Answer:
-    """Ask the agent that serves `service` and wait for its answer. Raises NoAgent.
+    """Ask the agent that serves `service` and wait for its answer. Raises NoAgent, ValueError.
 
     The memories of its evidence have no model, adapter or prompt hash: the reply does not carry them.
     """
     request = srv.AskMemory.Request(question=question, choices=list(choices))
-    request.since, request.until = time_message(since_ns or 0), time_message(until_ns or 0)
+    request.since, request.until = _bound("start", since_ns), _bound("end", until_ns)
     request.timeout.sec, request.timeout.nanosec = int(timeout_s), round(timeout_s % 1 * 1e9) % 1_000_000_000
     context = rclpy.Context()
     rclpy.init(args=[], context=context)
@@ -60,6 +64,16 @@ def ask(
         return _answer(future.result())
     finally:
         rclpy.shutdown(context=context)
+
+
+def _bound(which: str, ns: int | None) -> Time:
+    """The start or end of a span as a Time message; zero leaves it open."""
+    if ns is not None and not (which == "end") <= ns < (LAST_S + 1) * S:  # an end of 0 would be an open one
+        raise ValueError(
+            f"The {which} of the span is {ns / S:.0f} s after 1970, but ROS 2 messages hold times from 1970 to "
+            "2038-01-19 only; name a time between them, or leave it open."
+        )
+    return time_message(ns or 0)
 
 
 def _answer(reply: srv.AskMemory.Response) -> Answer:
