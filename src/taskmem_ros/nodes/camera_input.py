@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from . import qos
 
 Piece = Clip | Gap
 WARN_EVERY_S = 10.0
+# So many new episodes within WARN_EVERY_S are not a bag that loops.
+OFTEN = 4
 
 
 @dataclass
@@ -60,7 +63,8 @@ class CameraInput:
         self._on_pieces, self._known_end = on_pieces, known_end
         self._clipper = Clipper(camera, settings, known_end[0] if known_end else 0)
         self._frame_id = ""
-        self._warned = -WARN_EVERY_S
+        self._warned: dict[str, float] = {}
+        self._jumps: deque[float] = deque(maxlen=OFTEN)
         self._heard = time.monotonic()
         self._subscription: Any = None
 
@@ -108,6 +112,7 @@ class CameraInput:
             frame = self._frame(raw)
             if frame is None:
                 return
+            episode = self.episode
             pieces = self._since_known(frame) + self._clipper.add(frame)
         except (ImageError, ValueError) as error:
             self._bad(str(error))
@@ -116,6 +121,8 @@ class CameraInput:
         else:
             self.counters.sampled += 1
             self._give(pieces)
+            if self.episode != episode:
+                self._jumped()
 
     def _frame(self, raw: bytes) -> Frame | None:
         stamp = header_stamp_ns(raw)
@@ -144,15 +151,28 @@ class CameraInput:
         if pieces:
             self._on_pieces(pieces, self._frame_id)
 
+    def _jumped(self) -> None:
+        self._jumps.append(time.monotonic())
+        if len(self._jumps) < OFTEN or self._jumps[-1] - self._jumps[0] > WARN_EVERY_S:
+            return
+        self.counters.last_problem = (
+            f"the stamps on {self.topic} jump back again and again, and each time begins an episode (now "
+            f"{self.episode}): it has {self._node.count_publishers(self.topic)} publishers; two with different "
+            "clocks, a camera and a bag for instance, must not share a topic."
+        )
+        self._warn("jumps", self.counters.last_problem)
+
     def _bad(self, reason: str) -> None:
         self.counters.bad += 1
         self.counters.last_problem = reason
-        # rclpy throttles per line of code, and one bad camera would silence the others.
-        if time.monotonic() - self._warned >= WARN_EVERY_S:
-            self._warned = time.monotonic()
-            self._node.get_logger().warning(
-                f"image on {self.topic} not used ({self.counters.bad} so far): {reason}"
-            )
+        self._warn("bad", f"image on {self.topic} not used ({self.counters.bad} so far): {reason}")
+
+    def _warn(self, kind: str, sentence: str) -> None:
+        """Throttled by kind. rclpy throttles per line of code, and one bad camera would silence the others."""
+        now = time.monotonic()
+        if now - self._warned.get(kind, -WARN_EVERY_S) >= WARN_EVERY_S:
+            self._warned[kind] = now
+            self._node.get_logger().warning(sentence)
 
     def _warn_incompatible(self, sentence: str) -> None:
         self.counters.incompatible += 1
