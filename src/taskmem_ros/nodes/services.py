@@ -18,6 +18,7 @@ from .mailbox import Mailbox
 log = logging.getLogger(__name__)
 
 ASK_SOURCE, SUBMIT_SOURCE = "ask_memory", "submit_task"
+CLI_SOURCE = "cli"  # of `taskmem ask`, which answers with a model of its own
 SEARCH_LIMIT = 10
 
 
@@ -45,8 +46,10 @@ class Services:
         self._servers: list[Any] = []
         self._pending = 0
         self._closing = False
-        # Read before anything new can be asked: what is queued now was left by an agent that is gone.
-        self._left = store.tasks(status="queued", kind="question")
+        # Read before anything new can be asked: what is queued now was left by an agent that is gone, or is being
+        # answered by a `taskmem ask` at this moment.
+        queued = store.tasks(status="queued", kind="question")
+        self._left = [task for task in queued if task.source != CLI_SOURCE]
 
     def open(self) -> None:
         """Serve; submitted questions that were not answered when an agent last ended are taken up again."""
