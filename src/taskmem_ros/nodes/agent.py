@@ -25,6 +25,10 @@ SUCCESS, FAILURE, FAULT = (
 )
 
 
+class TryLater(RuntimeError):
+    """A transition that cannot be made now and changes nothing."""
+
+
 class TaskmemAgent(LifecycleNode):
     """configure opens the store and loads the model; activate listens and serves; deactivate keeps the model.
 
@@ -49,6 +53,8 @@ class TaskmemAgent(LifecycleNode):
             changed=lambda: self._mailbox.post(self._apply_parameters),
         )
         self._last_error = ""
+        self._broken: dict[object, str] = {}  # what failed and has not gone well since
+        self._ended: Any = None  # work that was released, as long as its model is busy
         self._loading = False
         self._logs = _ToRos(self)
         logging.getLogger("taskmem_ros").addHandler(self._logs)
@@ -69,7 +75,7 @@ class TaskmemAgent(LifecycleNode):
         return self._transition("configure", self._configure, FAILURE)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition("activate", lambda: self._work.activate(), FAULT)
+        return self._transition("activate", self._activate, FAULT)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition("deactivate", lambda: self._work.deactivate(), FAULT)
@@ -86,13 +92,16 @@ class TaskmemAgent(LifecycleNode):
 
     def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
         """`callback` with its exceptions logged; one that left a callback would end the executor's spin."""
+        key = object()
 
         @functools.wraps(callback)
         def call(*args: Any) -> None:
             try:
                 callback(*args)
             except Exception as error:
-                self._failed(callback.__qualname__, error)
+                self._failed(callback.__qualname__, error, key)
+            else:
+                self._broken.pop(key, None)
 
         return call
 
@@ -108,15 +117,20 @@ class TaskmemAgent(LifecycleNode):
     ) -> TransitionCallbackReturn:
         try:
             step()
+        except TryLater as error:
+            self._failed(name, error, "transition")
+            return FAILURE
         except Exception as error:
-            self._failed(name, error)
+            self._failed(name, error, "transition")
             return on_error
+        self._broken.clear()
         self.get_logger().info(f"{name}: done")
         return SUCCESS
 
     def _configure(self) -> None:
         values = self._values()
         parameters.check_agent(values)
+        self._wait_for_model(self._ended)
         self._loading = True
         self._publish_diagnostics()
         self.get_logger().info(f"loading the model {values['model']} ...")
@@ -126,18 +140,35 @@ class TaskmemAgent(LifecycleNode):
             self._work = Work(self, self._mailbox, values)
         finally:
             self._loading = False
-        self._last_error = ""
         self.get_logger().info(f"memories go to {self._work.store.path}")
+
+    def _activate(self) -> None:
+        self._wait_for_model(self._work)
+        self._work.activate()
+
+    def _wait_for_model(self, work: Any) -> None:
+        """Raises TryLater while the model of `work` is busy: nothing can be started beside it."""
+        if work is not None and not work.stop_engine(0.0):
+            raise TryLater(
+                "the model is still busy with what it did before the agent was deactivated "
+                "and stops at its next token; try again in a while."
+            )
 
     def _release(self) -> None:
         work, self._work = self._work, None
         if work is None:
             return
+        self._ended = work
         try:
             if work.active:
                 work.deactivate()
         finally:
             work.close()
+            self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        if self._ended is not None and self._ended.stop_engine(0.0):
+            self._ended = None
 
     def _autostart(self) -> None:
         """Once, after the start. Nobody else looks after this node then, so a failure ends the process."""
@@ -154,17 +185,19 @@ class TaskmemAgent(LifecycleNode):
     def _tick(self) -> None:
         if self._work is not None:
             self._work.tick(self.get_clock().now().nanoseconds)
+        self._forget_ended()
         self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:
         message = "loading the model" if self._loading else self._state()
-        level = ERROR if self._last_error else WARN if self._loading else OK
+        broken = list(self._broken.values())
+        level = ERROR if broken else WARN if self._loading else OK
         statuses = [
             Status(
                 "agent",
                 self.get_fully_qualified_name(),
                 level,
-                self._last_error or message,
+                broken[-1] if broken else message,
                 {"state": self._state(), "last error": self._last_error},
             )
         ]
@@ -176,9 +209,11 @@ class TaskmemAgent(LifecycleNode):
             )
         )
 
-    def _failed(self, where: str, error: Exception) -> None:
-        self._last_error = f"{where} failed: {error}"
-        self.get_logger().error(f"{self._last_error}\n{traceback.format_exc()}")
+    def _failed(self, where: str, error: Exception, key: object) -> None:
+        """Log it, and show it in /diagnostics until what `key` stands for goes well."""
+        self._last_error = self._broken[key] = f"{where} failed: {error}"
+        trace = "" if isinstance(error, TryLater) else f"\n{traceback.format_exc()}"
+        self.get_logger().error(self._last_error + trace)
 
     def _values(self) -> dict[str, Any]:
         return parameters.read(self, parameters.AGENT)

@@ -65,5 +65,55 @@ def camera_status(
     return Status(f"camera {camera}", topic, level, message, values)
 
 
+def policy_status(
+    active: bool, stats: Any, report: Any, by: Any, queue: Any, gap_seconds: Mapping[str, float]
+) -> Status:
+    """stats: EngineStats. report: LoadReport. by: Provenance. queue: ClipQueue. gap_seconds: by reason."""
+    level, message = OK, "remembering" if active else "not active"
+    if stats.failed_in_a_row >= 3:
+        level, message = ERROR, f"{stats.failed_in_a_row} clips in a row failed: {stats.last_error}"
+    elif len(queue) >= queue.size:
+        level, message = WARN, "the policy is slower than the stream"
+    gaps = ", ".join(f"{reason} {seconds:.0f}" for reason, seconds in sorted(gap_seconds.items()))
+    values = {
+        "memorized": stats.memorized,
+        "failed": stats.failed,
+        "queued": stats.queued_clips,
+        "dropped": queue.dropped,
+        "merged": queue.merged,
+        "seconds not watched": gaps or "0",
+        "real-time factor": stats.real_time_factor,
+        "busy": stats.busy,
+        "model": by.model,
+        "revision": by.revision,
+        "adapter": by.adapter or "none",
+        "quantization": report.quantization,
+        "quantized share": report.quantized_share,
+        "parameters": report.parameters,
+        "model bytes": report.memory_bytes,
+        "dtype": report.dtype,
+        "warnings": "; ".join(report.warnings),
+        "last error": stats.last_error,
+    }
+    return Status("policy", report.device, level, message, values)
+
+
+def questions_status(active: bool, stats: Any, last_error: str) -> Status:
+    """stats: EngineStats."""
+    values = {
+        "answered": stats.questions,
+        "queued": stats.queued_questions,
+        "ask latency": stats.ask_p50_s,
+        "last error": last_error,
+    }
+    return Status("questions", "ask_memory", OK, "serving" if active else "not active", values)
+
+
+def store_status(path: Any, error: str, last_error: str) -> Status:
+    """error: of the newest write, "" when it was written."""
+    values = {"database": path, "last error": last_error}
+    return Status("store", str(path), ERROR if error else OK, error or "open", values)
+
+
 def _text(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -7,22 +7,23 @@ import copy
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rclpy.qos import QoSProfile
 from taskmem import msg
 
-from taskmem_ros.clips import Clip, ClipQueue, Gap
+from taskmem_ros.clips import INACTIVE, Clip, ClipQueue, Gap
 from taskmem_ros.clips.bridge import working_cv_bridge
 from taskmem_ros.memory import Store, default_database
-from taskmem_ros.policy import Engine, MemoryPolicy
+from taskmem_ros.policy import Draft, Engine, MemoryPolicy
 from taskmem_ros.recall import Recall
 
 from . import qos
 from .camera_input import CameraInput, Counters
 from .conversions import coverage_message, memory_message, task_message
-from .diagnostics import ERROR, OK, WARN, Status, camera_status
+from .diagnostics import Status, camera_status, policy_status, questions_status, store_status
 from .mailbox import Mailbox
 from .parameters import clip_settings, image_topic
 from .poses import PoseLookup
@@ -31,10 +32,12 @@ from .services import Services
 
 log = logging.getLogger(__name__)
 
-# What waits for the policy when the agent is told to stop may still be written for so long; ros2 launch
-# waits 5 s in all before it sends SIGTERM.
+# What waits for the policy when the agent is told to stop may still be written for so long. Then the model is
+# given so long to come to a token, and a little more at the end: ros2 launch waits 5 s before it sends SIGTERM
+# (which is ignored by then) and 5 s more before it kills.
 DRAIN_S = 2.0
-STOP_S = 30.0
+STOP_S = 4.0
+END_S = 0.5
 
 
 class Work:
@@ -57,7 +60,7 @@ class Work:
             Path(values["database"]).expanduser() if values["database"] else database_of(node.get_namespace())
         )
         self.store = undo.enter_context(Store.open(path))
-        known = {camera: newest_end(self.store, camera) for camera in values["cameras"]}
+        known = {camera: self.store.record_end(camera) for camera in values["cameras"]}
         working_cv_bridge()  # tried in a child process the first time: not while images wait
         self.policy = MemoryPolicy.load(
             values["model"],
@@ -89,15 +92,16 @@ class Work:
             values["thumbnail_width"],
         )
         undo.callback(self._recorder.close)
-        self._queue = ClipQueue(values["queue_clips"], values["drop_policy"])
-        undo.callback(lambda: self._recorder.gaps(self._queue.close()))  # clips that still wait become gaps
+        self._queue = WorkQueue(values["queue_clips"], values["drop_policy"])
+        undo.callback(self._give_up_waiting)
         self._engine = Engine(
             self.policy,
             self._queue,
-            self._recorder.memory,
+            self._on_memory,
             window=values["window"],
             max_new_tokens=values["max_new_tokens"],
         )
+        undo.callback(self._end_engine)
         self._poses = self._pose_lookup()
         undo.callback(lambda: self._poses.close())
         self._services = Services(
@@ -132,7 +136,10 @@ class Work:
             camera.subscribe()
 
     def deactivate(self) -> None:
-        """Stop listening, flush the open clips, stop the engine; the model stays, and so do waiting clips."""
+        """Stop listening, flush the open clips, stop the engine; the model stays, and so do waiting clips.
+
+        Takes at most DRAIN_S + STOP_S: a model that has not come to a token then is left to come to it.
+        """
         self.active = False
         for camera in self._cameras:
             camera.unsubscribe()
@@ -141,14 +148,25 @@ class Work:
         deadline = time.monotonic() + DRAIN_S
         while time.monotonic() < deadline and (len(self._queue) or self._engine.stats.busy):
             time.sleep(0.05)
-        self._recorder.unfinished(self._engine.stop(STOP_S))
+        if not self.stop_engine(STOP_S):
+            log.warning("the model produced no token within %g s; it stops at the next one", STOP_S)
+
+    def stop_engine(self, timeout_s: float) -> bool:
+        """Stop the engine and record what was cut off; False when the model does not come back in time."""
+        try:
+            self._recorder.unfinished(self._engine.stop(timeout_s))
+        except TimeoutError:
+            return False
+        return True
 
     def close(self) -> None:
-        """Let go of everything. Call deactivate first."""
+        """Let go of everything. Call deactivate first. The engine may live on: `stop_engine` tells."""
         self._undo.close()
 
     def tick(self, now_ns: int) -> None:
-        """Once a second: silent cameras end their clips."""
+        """Once a second: silent cameras end their clips, and a model that took long to stop has stopped."""
+        if not self.active:
+            self.stop_engine(0.0)
         for camera in self._cameras:
             camera.tick(now_ns)
 
@@ -166,11 +184,14 @@ class Work:
 
     def statuses(self) -> list[Status]:
         """The health of each part, for /diagnostics."""
+        stats, policy, recorder = self._engine.stats, self.policy, self._recorder
         return [
             *self._camera_statuses(),
-            self._policy_status(),
-            self._questions_status(),
-            self._store_status(),
+            policy_status(
+                self.active, stats, policy.report, policy.provenance, self._queue, recorder.gap_seconds
+            ),
+            questions_status(self.active, stats, self._services.last_error),
+            store_status(self.store.path, recorder.error, recorder.last_error),
         ]
 
     def _pose_lookup(self) -> PoseLookup:
@@ -196,6 +217,21 @@ class Work:
     def _submit(self, clip: Clip) -> None:
         self._recorder.gaps(self._engine.submit_clip(clip))
 
+    def _on_memory(self, clip: Clip, draft: Draft) -> None:
+        if self._queue.hand_over() is clip:  # else it was given up already
+            self._recorder.memory(clip, draft)
+
+    def _end_engine(self) -> None:
+        if self.stop_engine(END_S):
+            return
+        log.error("the model is still busy after the agent's end; what it writes now is not kept")
+        if (clip := self._queue.hand_over()) is not None:
+            self._recorder.unfinished([clip])
+
+    def _give_up_waiting(self) -> None:
+        """Clips that still wait: the policy was not too slow for them, it was told to end."""
+        self._recorder.gaps(replace(gap, reason=INACTIVE) for gap in self._queue.close())
+
     def _camera_statuses(self) -> list[Status]:
         statuses = []
         for camera in self._cameras:
@@ -215,66 +251,25 @@ class Work:
             )
         return statuses
 
-    def _policy_status(self) -> Status:
-        stats, report, by = self._engine.stats, self.policy.report, self.policy.provenance
-        gaps = self._recorder.gap_seconds
-        level, message = OK, "remembering" if self.active else "not active"
-        if stats.failed_in_a_row >= 3:
-            level, message = ERROR, f"{stats.failed_in_a_row} clips in a row failed: {stats.last_error}"
-        elif len(self._queue) >= self._queue.size:
-            level, message = WARN, "the policy is slower than the stream"
-        return Status(
-            "policy",
-            report.device,
-            level,
-            message,
-            {
-                "memorized": stats.memorized,
-                "failed": stats.failed,
-                "queued": stats.queued_clips,
-                "dropped": self._queue.dropped,
-                "merged": self._queue.merged,
-                "seconds not watched": ", ".join(f"{reason} {s:.0f}" for reason, s in sorted(gaps.items()))
-                or "0",
-                "real-time factor": stats.real_time_factor,
-                "busy": stats.busy,
-                "model": by.model,
-                "revision": by.revision,
-                "adapter": by.adapter or "none",
-                "quantization": report.quantization,
-                "quantized share": report.quantized_share,
-                "parameters": report.parameters,
-                "model bytes": report.memory_bytes,
-                "dtype": report.dtype,
-                "warnings": "; ".join(report.warnings),
-                "last error": stats.last_error,
-            },
-        )
 
-    def _questions_status(self) -> Status:
-        stats = self._engine.stats
-        return Status(
-            "questions",
-            "ask_memory",
-            OK,
-            "serving" if self.active else "not active",
-            {
-                "answered": stats.questions,
-                "queued": stats.queued_questions,
-                "ask latency": stats.ask_p50_s,
-                "last error": self._services.last_error,
-            },
-        )
+class WorkQueue(ClipQueue):
+    """Knows which clip the engine has in hand: it is either remembered or given up, by who asks for it first."""
 
-    def _store_status(self) -> Status:
-        error = self._recorder.last_error
-        return Status(
-            "store",
-            str(self.store.path),
-            ERROR if error else OK,
-            error or "open",
-            {"database": self.store.path, "last error": error},
-        )
+    def __init__(self, size: int, policy: str) -> None:
+        super().__init__(size, policy)
+        self._in_hand: list[Clip] = []
+
+    def get(self, timeout: float | None = None) -> Clip | None:
+        clip = super().get(timeout)
+        self._in_hand = [] if clip is None else [clip]
+        return clip
+
+    def hand_over(self) -> Clip | None:
+        """The clip that was taken last, once; None when it was handed over before."""
+        try:
+            return self._in_hand.pop()  # atomic
+        except IndexError:
+            return None
 
 
 def database_of(namespace: str) -> Path:
@@ -282,13 +277,3 @@ def database_of(namespace: str) -> Path:
     path = default_database()
     parts = [part for part in namespace.split("/") if part]
     return path.parent.joinpath(*parts, path.name)
-
-
-def newest_end(store: Store, camera: str) -> tuple[int, int] | None:
-    """(episode, end_ns) of the last memory or gap that the store has of `camera`; None where it has none."""
-    known = [
-        (m.episode, m.end_ns)
-        for m in store.memories(camera=camera, limit=1, newest_first=True, thumbnails=False)
-    ]
-    known += [(gap.episode, gap.end_ns) for gap in store.coverage(camera=camera)]
-    return max(known, default=None)
