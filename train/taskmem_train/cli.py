@@ -15,6 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo_model(commands)
     _add_check(commands)
+    _add_demo_card(commands)
     args = parser.parse_args(argv)
     try:
         return args.run(args)
@@ -85,6 +86,34 @@ def _run_check(args: argparse.Namespace) -> int:
             print(f"{name:20} {value}")
     for line in tally.wrong[: args.wrong]:
         print(line, file=sys.stderr)
+    return 0
+
+
+def _add_demo_card(commands) -> None:
+    parser = commands.add_parser(
+        "demo-card",
+        help="measure a trained demo model and write its model card",
+        description="Check the demo model in MODEL (OUT/model of demo-model) and write MODEL/README.md.",
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--seeds", default="2000000-2000099", metavar="A-B", help="worlds (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=600)
+    parser.add_argument("--questions", type=int, default=600)
+    parser.set_defaults(run=_run_demo_card)
+
+
+def _run_demo_card(args: argparse.Namespace) -> int:
+    from transformers import AutoTokenizer
+
+    from taskmem_ros.policy import MemoryPolicy
+    from taskmem_train.check import check
+    from taskmem_train.demo.card import write_card
+
+    policy = MemoryPolicy.load(str(args.model))
+    report = check(policy, seed_range(args.seeds), args.clips, args.questions).report()
+    vocabulary = len(AutoTokenizer.from_pretrained(args.model))
+    print(write_card(args.model, report, args.seeds, policy.report.parameters, vocabulary))
+    print(json.dumps(report))
     return 0
 
 
