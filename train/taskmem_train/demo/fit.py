@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import random
@@ -43,11 +44,15 @@ class Work:
 
 def fit(out: Path, config: FitConfig) -> None:
     """Train, or go on training, in `out`: state.pt for resuming, log.jsonl, and the checkpoint in out/model."""
+    keep_freed_memory()
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(out / "tokenizer", config.seed)
+    tokenizer = _tokenizer(out / "tokenizer", config)
     torch.manual_seed(config.seed)
-    model = Qwen3VLForConditionalGeneration(demo_config(tokenizer)).to(config.device)
+    if config.start:
+        model = Qwen3VLForConditionalGeneration.from_pretrained(config.start, dtype=torch.float32).to(config.device)
+    else:
+        model = Qwen3VLForConditionalGeneration(demo_config(tokenizer)).to(config.device)
     eyes = EyeTest(model.config.text_config.hidden_size).to(config.device)
     optimizers = _optimizers(model, eyes, config)
     step = _resume(out / "state.pt", model, eyes, optimizers)
@@ -192,9 +197,22 @@ def _optimizers(model, eyes: EyeTest, config: FitConfig) -> list[torch.optim.Opt
     return [muon, adam]
 
 
-def _tokenizer(folder: Path, seed: int):
+def keep_freed_memory() -> None:
+    """Have glibc keep large freed blocks. It gives them back at once, and taking them again costs page faults:
+    where these are dear, as in some virtual machines, a step took ten times as long."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 2**28)):
+            mallopt(option, value)
+
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+
+
+def _tokenizer(folder: Path, config: FitConfig):
     if not (folder / "tokenizer.json").exists():
-        train_tokenizer(corpus(seed, 4000)).save_pretrained(folder)
+        known = AutoTokenizer.from_pretrained(config.start) if config.start else train_tokenizer(corpus(config.seed, 4000))
+        known.save_pretrained(folder)
     return AutoTokenizer.from_pretrained(folder)
 
 

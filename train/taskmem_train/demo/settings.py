@@ -11,6 +11,7 @@ def _setting(default, text: str):
 
 @dataclass(frozen=True)
 class FitConfig:
+    start: str = _setting("", "checkpoint folder to begin with, such as models/demo; empty: random weights")
     steps: int = _setting(2600, "steps in all")
     basics: int = _setting(500, "first steps, for eyes and reading alone: what stands where, and short memories")
     worlds: int = _setting(3, "worlds seen in one step")
