@@ -4,7 +4,7 @@ PYTHON ?= python3
 ENV := . scripts/env.sh &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test clean
+.PHONY: help setup build demo test lint clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' Makefile | expand -t 16
@@ -17,8 +17,13 @@ build: setup  ## the same: what changed (msg/, srv/, setup.py, constraints.txt .
 demo: setup  ## the agent in its demo home: watches, remembers, answers; more: make demo ARGS="--help"
 	@$(ENV) taskmem demo $(ARGS)
 
+# One torch thread: on a busy machine of two cores, two threads wait for each other more than they work.
+test: export OMP_NUM_THREADS ?= 1
 test: setup  ## all tests, over real DDS where they need ROS; a part: make test ARGS=tests/clips
 	@$(ENV) python -m pytest $(ARGS)
+
+lint: setup  ## format and rules by ruff (pyproject.toml); mend: ruff format, ruff check --fix
+	@$(ENV) ruff format --check && ruff check
 
 clean:  ## remove what the above made
 	rm -rf .venv .ros build install log demo *.egg-info src/*.egg-info train/*.egg-info .pytest_cache

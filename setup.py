@@ -1,7 +1,7 @@
 """taskmem for people without ROS 2: `pip install .` gives the library, `taskmem` and `taskmem-train`.
 
-The ROS 2 package is built by colcon from package.xml and CMakeLists.txt; `make setup` does both. Exact versions are in
-constraints.txt: `pip install -c constraints.txt .`
+The ROS 2 package is built by colcon from package.xml and CMakeLists.txt; `make setup` does both. Exact
+versions are in constraints.txt: `pip install -c constraints.txt .`
 """
 
 from glob import glob
@@ -38,21 +38,28 @@ setup(
         "peft>=0.21",
         "bitsandbytes>=0.48",
         "safetensors",
+        "tokenizers",
         "sqlite-utils>=4",
         "numpy",
         "pillow",
         "pyyaml",
         "json_repair",
-        # cv2 without a window system; opencv-python supplies the same cv2, and both at once overwrite each other.
+        "tqdm",
+        # cv2 without a window system; opencv-python supplies the same cv2, and both at once overwrite each
+        # other.
         "opencv-python-headless>=4.9",
-        # Image messages of any encoding, and bags, to arrays. This replaces cv_bridge where there is none: the
-        # cv-bridge on PyPI is ROS 1's and must not be installed; ROS 2's comes with ROS (package.xml).
+        # Image messages of any encoding, and bags, to arrays. This replaces cv_bridge where there is none:
+        # the cv-bridge on PyPI is ROS 1's and must not be installed; ROS 2's comes with ROS (package.xml).
         "rosbags>=0.11",
         "rosbags-image>=0.10",
     ],
     extras_require={
-        "test": ["pytest"],
-        # rclpy and messages, where no ROS 2 is installed. scripts/setup_env.py makes them able to build interfaces.
+        "test": [
+            "pytest",
+            "ruff",
+        ],
+        # rclpy and messages, where no ROS 2 is installed. scripts/setup_env.py makes them able to build
+        # interfaces.
         "ros-wheels": requirements("requirements-ros.txt"),
     },
     entry_points={
