@@ -1,7 +1,8 @@
 """The agent, and a camera where asked for. The arguments: ros2 launch taskmem agent.launch.py --show-args
 
-They are those of `taskmem up`, which starts the same nodes where ros2 launch is not installed: taskmem_ros.nodes.bringup
-has the table of both. Of two settings of one parameter the argument wins over params_file, but only if it was given.
+They are those of `taskmem up`, which starts the same nodes where ros2 launch is not installed:
+taskmem_ros.nodes.bringup has the table of both. Of two settings of one parameter the argument wins over
+params_file, but only if it was given.
 """
 
 from typing import Any, List, Optional
@@ -23,11 +24,18 @@ def generate_launch_description() -> LaunchDescription:
 
     def note_what_is_given(context: LaunchContext) -> None:
         # Before the declarations: they fill in the defaults, and then nobody can tell.
-        given.update({a.name: context.launch_configurations[a.name] for a in ARGUMENTS
-                      if a.name in context.launch_configurations})
+        given.update(
+            {
+                a.name: context.launch_configurations[a.name]
+                for a in ARGUMENTS
+                if a.name in context.launch_configurations
+            }
+        )
 
     declarations = [
-        DeclareLaunchArgument(a.name, default_value=a.default, description=a.description, choices=a.choices or None)
+        DeclareLaunchArgument(
+            a.name, default_value=a.default, description=a.description, choices=a.choices or None
+        )
         for a in ARGUMENTS
     ]
     nodes = OpaqueFunction(function=lambda context: [GroupAction(start_nodes(given))])
@@ -41,8 +49,9 @@ def start_nodes(given: dict[str, str]) -> List[LaunchDescriptionEntity]:
 
 
 def start_node(node: NodePlan, given: dict[str, str], respawn: bool) -> Node:
-    # The file wins over an argument's default, and an argument that was given wins over the file. rcl ranks settings by
-    # the place where each pattern of node names comes first: "/**" (a Parameter), those of the file, the full name (a dict).
+    # The file wins over an argument's default, and an argument that was given wins over the file. rcl ranks
+    # settings by the place where each pattern of node names comes first: "/**" (a Parameter), those of the
+    # file, the full name (a dict).
     by_default: List[Parameter] = []
     by_argument: dict[str, Any] = {}
     for name, value in node.parameters.items():

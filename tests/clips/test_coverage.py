@@ -16,7 +16,9 @@ def random_settings(rng: random.Random) -> ClipSettings:
     clip = rng.choice([1.0, 2.5, 7.0, 10.0, 60.0])
     rate = rng.choice([1 / clip, 0.4, 1 / 3, 2.0, 30.0])
     return ClipSettings(
-        sample_rate=min(max(rate, 1 / clip), 256 / clip), clip_seconds=clip, max_stall=rng.choice([0.5, 5.0, 25.0, 100.0])
+        sample_rate=min(max(rate, 1 / clip), 256 / clip),
+        clip_seconds=clip,
+        max_stall=rng.choice([0.5, 5.0, 25.0, 100.0]),
     )
 
 

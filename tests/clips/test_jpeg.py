@@ -19,7 +19,9 @@ def test_the_middle_frame_in_its_colours():
     assert np.abs(rgb.reshape(-1, 3).mean(axis=0) - (200, 30, 60)).max() < 4
 
 
-@pytest.mark.parametrize(("size", "shape"), [((40, 30), (40, 30)), ((1, 1000), (1, 160)), ((1000, 1), (1000, 1))])
+@pytest.mark.parametrize(
+    ("size", "shape"), [((40, 30), (40, 30)), ((1, 1000), (1, 160)), ((1000, 1), (1000, 1))]
+)
 def test_small_and_thin_pictures(size, shape):
     jpeg = thumbnail(clip_of((9, 9, 9), size=size), 160)
     assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[:2] == shape

@@ -41,7 +41,9 @@ def test_a_text_without_a_room_of_the_home_states_nothing(text):
 
 
 def test_an_unreadable_clause_is_named_and_the_rest_is_read():
-    facts, unread = read_memory("In the kitchen, the red mug is on the counter and the cat sleeps. The light is on.")
+    facts, unread = read_memory(
+        "In the kitchen, the red mug is on the counter and the cat sleeps. The light is on."
+    )
     assert unread == ["the cat sleeps"]
     assert facts == [
         Fact("kitchen", "object", "red mug", "is", place="counter"),

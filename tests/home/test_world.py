@@ -1,11 +1,14 @@
-"""The world: the same for the same seed, persistent, and whole: nothing appears, vanishes or is in two places."""
+"""The world: the same for the same seed, persistent, and whole.
+
+Nothing appears, vanishes or is in two places.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from taskmem_ros.home import STEP_NS, HomeSim, visible_facts
-from taskmem_ros.home.things import DOOR_SPOT, KINDS, COLOURS, ROOMS, SLOTS_PER_PIECE
+from taskmem_ros.home.things import COLOURS, DOOR_SPOT, KINDS, ROOMS, SLOTS_PER_PIECE
 
 SECOND = 1_000_000_000
 
@@ -43,7 +46,9 @@ def test_things_move_while_the_robot_is_elsewhere():
     unseen = 0
     for index in range(100):
         before, after = sim.step(index).start.objects, sim.step(index + 1).start.objects
-        moved = {piece for name in before.keys() ^ after.keys() for piece, _ in [before.get(name) or after[name]]}
+        moved = {
+            piece for name in before.keys() ^ after.keys() for piece, _ in [before.get(name) or after[name]]
+        }
         unseen += any(piece not in sim.order[sim.room(index * STEP_NS)] for piece in moved)
     assert unseen > 10
 

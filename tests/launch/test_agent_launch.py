@@ -1,4 +1,8 @@
-"""launch/agent.launch.py: what it declares, and what its nodes really get. Runs where launch_ros is installed."""
+"""launch/agent.launch.py: what it declares, and what its nodes really get.
+
+Runs where launch_ros is installed.
+"""
+
 from __future__ import annotations
 
 import importlib.util
@@ -11,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("launch_ros", reason="launch and launch_ros come with a ROS 2 installation, not with its wheels")
+pytest.importorskip(
+    "launch_ros", reason="launch and launch_ros come with a ROS 2 installation, not with its wheels"
+)
 rclpy = pytest.importorskip("rclpy", reason="no ROS 2 is sourced")
 
 LAUNCH_FILE = Path(__file__).parents[2] / "launch" / "agent.launch.py"
@@ -34,8 +40,8 @@ def test_every_argument_is_declared_with_a_description():
     spec.loader.exec_module(module)
     arguments = {a.name: a for a in module.generate_launch_description().get_launch_arguments()}
     assert set(arguments) >= {
-        "namespace", "params_file", "use_sim_time", "autostart", "log_level", "use_respawn", "model", "quantization",
-        "device", "database", "cameras", "image_topic", "image_transport", "demo", "video",
+        "namespace", "params_file", "use_sim_time", "autostart", "log_level", "use_respawn", "model",
+        "quantization", "device", "database", "cameras", "image_topic", "image_transport", "demo", "video",
     }  # fmt: skip
     assert all(len(a.description) > 10 and a.default_value is not None for a in arguments.values())
     assert arguments["image_transport"].choices == ("raw", "compressed")
@@ -51,8 +57,10 @@ def launched(tmp_path, monkeypatch):
 
     def start(*words: str) -> None:
         command = [sys.executable, "-c", LAUNCH, str(LAUNCH_FILE), *words]
-        processes.append(subprocess.Popen(command, stdout=(tmp_path / "out").open("w"), stderr=subprocess.STDOUT,
-                                          start_new_session=True))  # fmt: skip
+        out = (tmp_path / "out").open("w")
+        processes.append(
+            subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        )
 
     yield start
     for process in processes:
@@ -66,16 +74,25 @@ def test_arguments_win_over_the_file_only_when_given(launched, tmp_path, namespa
 
     settings = tmp_path / "robot.yaml"
     settings.write_text(
-        "/**/taskmem_agent:\n  ros__parameters: {model: of-the-file, device: cpu, autostart: false, window: 3}\n"
+        "/**/taskmem_agent:\n"
+        "  ros__parameters: {model: of-the-file, device: cpu, autostart: false, window: 3}\n"
         f"{namespace}/home_camera:\n  ros__parameters: {{seed: 2000007, camera: of-the-file}}\n"
     )
-    launched(f"namespace:={namespace[1:]}", f"params_file:={settings}", "model:=given", "cameras:=front,back", "demo:=true",
-             f"database:={tmp_path / 'memory.db'}", "image_transport:=compressed")  # fmt: skip
+    launched(
+        f"namespace:={namespace[1:]}",
+        f"params_file:={settings}",
+        "model:=given",
+        "cameras:=front,back",
+        "demo:=true",
+        f"database:={tmp_path / 'memory.db'}",
+        "image_transport:=compressed",
+    )
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node("asker", context=context)
     executor = rclpy.executors.SingleThreadedExecutor(context=context)
     try:
+
         def ask(target: str, *names: str) -> list:
             client = node.create_client(GetParameters, f"{namespace}/{target}/get_parameters")
             assert client.wait_for_service(60), f"{target} did not start:\n{(tmp_path / 'out').read_text()}"
@@ -83,9 +100,9 @@ def test_arguments_win_over_the_file_only_when_given(launched, tmp_path, namespa
             rclpy.spin_until_future_complete(node, future, executor, timeout_sec=30)
             return [rclpy.parameter.parameter_value_to_python(value) for value in future.result().values]
 
-        assert ask("taskmem_agent", "model", "device", "window", "cameras", "image_transport", "autostart") == [
-            "given", "cpu", 3, ["front", "back"], "compressed", False,
-        ]  # fmt: skip
+        names = ("model", "device", "window", "cameras", "image_transport", "autostart")
+        given = ["given", "cpu", 3, ["front", "back"], "compressed", False]
+        assert ask("taskmem_agent", *names) == given
         assert ask("home_camera", "seed", "camera") == [2000007, "front"]
         deadline = time.monotonic() + 20
         while not node.get_publishers_info_by_topic(f"{namespace}/front/image_raw/compressed"):

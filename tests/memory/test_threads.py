@@ -33,7 +33,7 @@ def test_threads_share_one_store(tmp_path):
                     task = store.add_task("Where is the mug?", source=name)
                     assert store.search("mug", limit=3)
                     store.finish_task(task.id, "answered", answer="here", evidence=[(memory.id, 1.0)])
-            except BaseException as error:  # noqa: BLE001 - told to the test's thread
+            except BaseException as error:
                 errors.append(error)
 
         threads = [threading.Thread(target=work, args=(f"camera{n}",)) for n in range(6)]

@@ -8,12 +8,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
 
-from builtin_interfaces.msg import Time  # noqa: E402
-from rclpy.serialization import serialize_message  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
+from builtin_interfaces.msg import Time
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image
 
-from taskmem_ros.clips import ClipSettings  # noqa: E402
-from taskmem_ros.nodes.camera_input import CameraInput  # noqa: E402
+from taskmem_ros.clips import ClipSettings
+from taskmem_ros.nodes.camera_input import CameraInput
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ import pytest
 
 pytest.importorskip("taskmem.msg", reason="the interfaces are not built: run make build and . scripts/env.sh")
 
-from taskmem_ros.nodes.client import ask  # noqa: E402
+from taskmem_ros.nodes.client import ask
 
 Y2050 = 2_524_608_000 * 10**9
 
 
 @pytest.mark.parametrize(
-    "span, word", [((Y2050, None), "start"), ((None, Y2050), "end"), ((-1, None), "start"), ((None, 0), "end")]
+    "span, word",
+    [((Y2050, None), "start"), ((None, Y2050), "end"), ((-1, None), "start"), ((None, 0), "end")],
 )
 def test_a_time_that_a_message_cannot_hold(span, word):
     with pytest.raises(ValueError, match=f"The {word} of the span .* 2038-01-19"):

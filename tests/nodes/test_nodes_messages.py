@@ -8,13 +8,13 @@ import pytest
 
 pytest.importorskip("taskmem.msg", reason="the interfaces are not built: run make build and . scripts/env.sh")
 
-from taskmem import msg  # noqa: E402
+from taskmem import msg
 
-from taskmem_ros.clips import GAP_REASONS, Gap, Pose  # noqa: E402
-from taskmem_ros.home import HomeQuestion, Query  # noqa: E402
-from taskmem_ros.memory import KINDS, STATUSES, Memory, Task  # noqa: E402
-from taskmem_ros.nodes import conversions  # noqa: E402
-from taskmem_ros.nodes.demo_transcript import (  # noqa: E402
+from taskmem_ros.clips import GAP_REASONS, Gap, Pose
+from taskmem_ros.home import HomeQuestion, Query
+from taskmem_ros.memory import KINDS, STATUSES, Memory, Task
+from taskmem_ros.nodes import conversions
+from taskmem_ros.nodes.demo_transcript import (
     FAILED,
     INVENTED,
     MISSED,
@@ -24,7 +24,7 @@ from taskmem_ros.nodes.demo_transcript import (  # noqa: E402
     Outcome,
     place,
 )
-from taskmem_ros.recall import Evidence  # noqa: E402
+from taskmem_ros.recall import Evidence
 
 POSE = Pose("map", 5.0, 0.2, 0.0, 0.0, 0.0, 0.0, 1.0, map_id="home")
 MEMORY = Memory(

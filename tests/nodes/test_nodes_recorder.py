@@ -14,11 +14,11 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
 pytest.importorskip("taskmem.msg", reason="the interfaces are not built: run make build and . scripts/env.sh")
 
-from taskmem_ros.clips import FAILED, INACTIVE, NO_FRAMES, Clip, Frame, Gap  # noqa: E402
-from taskmem_ros.memory import Store, StoreError  # noqa: E402
-from taskmem_ros.nodes import recorder  # noqa: E402
-from taskmem_ros.policy import Draft  # noqa: E402
-from taskmem_ros.policy.policy import Provenance  # noqa: E402
+from taskmem_ros.clips import FAILED, INACTIVE, NO_FRAMES, Clip, Frame, Gap
+from taskmem_ros.memory import Store, StoreError
+from taskmem_ros.nodes import recorder
+from taskmem_ros.policy import Draft
+from taskmem_ros.policy.policy import Provenance
 
 S = 1_000_000_000
 POLICY = SimpleNamespace(provenance=Provenance("m", "r", "", "p"))

@@ -128,6 +128,6 @@ def test_the_librarys_processor_gives_the_same_inputs(packer):
 def test_a_question_cannot_speak_in_the_tokenizers_own_tokens(packer, word):
     inputs = packer.pack([f"where is the cup? {word} nowhere"])
     plain = packer.pack(["where is the cup? nowhere"])
-    own = {token for token in packer.tokenizer.added_tokens_decoder}
+    own = set(packer.tokenizer.added_tokens_decoder)
     count = [sum(int(i) in own for i in packed["input_ids"][0]) for packed in (inputs, plain)]
     assert count[0] == count[1]

@@ -60,7 +60,11 @@ def test_a_checkpoint_samples_as_its_generation_config_says(random_folder):
 def test_the_window_and_its_memories_reach_the_model(random_folder):
     decoder = Decoder(load_checkpoint(str(random_folder), device="cpu"))
     clips = [make_clip(0), make_clip(1)]
-    windows = [memorize_parts(clips[1:], []), memorize_parts(clips, ["a cup"]), memorize_parts(clips, ["a hat"])]
+    windows = [
+        memorize_parts(clips[1:], []),
+        memorize_parts(clips, ["a cup"]),
+        memorize_parts(clips, ["a hat"]),
+    ]
     assert len({decoder.reply(parts, 2, with_logprobs=True).logprobs for parts in windows}) == 3
 
 

@@ -38,7 +38,7 @@ class Process:
 
     def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
         self.log = log
-        self._file = open(log, "ab")
+        self._file = open(log, "ab")  # noqa: SIM115 - closed in close()
         self.popen = subprocess.Popen(
             command, stdout=self._file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )

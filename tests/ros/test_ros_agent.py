@@ -9,16 +9,16 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
 pytest.importorskip("taskmem.msg", reason="the interfaces are not built: run make build and . scripts/env.sh")
 
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue  # noqa: E402
-from rcl_interfaces.srv import SetParametersAtomically  # noqa: E402
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
-from ros_helpers import RELIABLE, Camera  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
-from taskmem.msg import Coverage  # noqa: E402
-from taskmem.msg import Task as TaskMessage  # noqa: E402
-from taskmem.srv import AskMemory, SearchMemory, SubmitTask  # noqa: E402
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_helpers import RELIABLE, Camera
+from sensor_msgs.msg import Image
+from taskmem.msg import Coverage
+from taskmem.msg import Task as TaskMessage
+from taskmem.srv import AskMemory, SearchMemory, SubmitTask
 
-from taskmem_ros.memory import Store  # noqa: E402
+from taskmem_ros.memory import Store
 
 
 def set_parameter(ros, name: str, value: float):

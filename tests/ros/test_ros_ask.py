@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
 pytest.importorskip("taskmem.msg", reason="the interfaces are not built: run make build and . scripts/env.sh")
 
-from taskmem_ros.clips import Pose  # noqa: E402
-from taskmem_ros.memory import Store  # noqa: E402
+from taskmem_ros.clips import Pose
+from taskmem_ros.memory import Store
 
 S = 1_000_000_000
 

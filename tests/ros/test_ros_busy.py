@@ -11,14 +11,14 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
 pytest.importorskip("taskmem.msg", reason="the interfaces are not built: run make build and . scripts/env.sh")
 
-import numpy as np  # noqa: E402
-import rclpy  # noqa: E402
-from rclpy.lifecycle import TransitionCallbackReturn as Return  # noqa: E402
+import numpy as np
+import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn as Return
 
-from taskmem_ros.clips import Clip, Frame  # noqa: E402
-from taskmem_ros.memory import Store  # noqa: E402
-from taskmem_ros.nodes import work  # noqa: E402
-from taskmem_ros.nodes.agent import TaskmemAgent  # noqa: E402
+from taskmem_ros.clips import Clip, Frame
+from taskmem_ros.memory import Store
+from taskmem_ros.nodes import work
+from taskmem_ros.nodes.agent import TaskmemAgent
 
 S = 1_000_000_000
 
@@ -42,7 +42,7 @@ def agent(ros, endless_model, monkeypatch):
 
 
 def hang(agent):
-    """From now on a memory takes until `back` is set, as the vision tower of a large model may take minutes."""
+    """From now on a memory takes until `back` is set, as a large model's vision tower may take minutes."""
     at_work, back = threading.Event(), threading.Event()
 
     def write(*_, yield_point, **__):

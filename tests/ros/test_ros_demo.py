@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
 pytest.importorskip("taskmem.msg", reason="the interfaces are not built: run make build and . scripts/env.sh")
 
-from taskmem_ros.memory import Store  # noqa: E402
+from taskmem_ros.memory import Store
 
 
 def test_the_demo_tells_truth_from_answers_and_ends_well(ros, demo_model):

@@ -11,13 +11,13 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
 pytest.importorskip("taskmem.msg", reason="the interfaces are not built: run make build and . scripts/env.sh")
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from ros_helpers import LONG_S  # noqa: E402
-from taskmem.msg import Coverage  # noqa: E402
-from taskmem.srv import AskMemory  # noqa: E402
+import cv2
+import numpy as np
+from ros_helpers import LONG_S
+from taskmem.msg import Coverage
+from taskmem.srv import AskMemory
 
-from taskmem_ros.memory import Store  # noqa: E402
+from taskmem_ros.memory import Store
 
 
 def ask(ros, question: str, namespace: str = ""):

@@ -1,4 +1,5 @@
 """The package's own papers agree with each other: interfaces, requirements, parameters."""
+
 from __future__ import annotations
 
 import re
@@ -16,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def requirements(text: str) -> list[Requirement]:
-    return [Requirement(line) for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
+    return [
+        Requirement(line) for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line
+    ]
 
 
 def test_every_interface_is_built():
@@ -32,7 +35,9 @@ def test_every_requirement_is_pinned_once_for_each_python(python):
         if pin.marker is None or pin.marker.evaluate(environment):
             assert canonicalize_name(pin.name) not in pins, f"{pin.name} is pinned twice for Python {python}"
             pins[canonicalize_name(pin.name)] = pin
-    named = re.findall(r'^ +"([\w-]+(?:\[\w+\])?(?:>=[\d.]+)?)",$', (ROOT / "setup.py").read_text(), re.MULTILINE)
+    named = re.findall(
+        r'^ +"([\w-]+(?:\[\w+\])?(?:>=[\d.]+)?)",$', (ROOT / "setup.py").read_text(), re.MULTILINE
+    )
     assert {"torch>=2.6", "rosbags>=0.11"} <= set(named)
     for wanted in [*map(Requirement, named), *requirements((ROOT / "requirements-ros.txt").read_text())]:
         pin = pins[canonicalize_name(wanted.name)]
@@ -41,16 +46,20 @@ def test_every_requirement_is_pinned_once_for_each_python(python):
 
 
 def test_the_manifest_is_for_apt_alone():
-    names = {element.text for element in ElementTree.parse(ROOT / "package.xml").getroot() if "depend" in element.tag}
+    names = {
+        element.text
+        for element in ElementTree.parse(ROOT / "package.xml").getroot()
+        if "depend" in element.tag
+    }
     assert {"rclpy", "cv_bridge", "launch_ros", "tf2_ros_py"} <= names
     assert not [name for name in names if name.endswith("-pip")]
 
 
 def test_the_parameters_file_has_every_parameter_with_its_default():
     parameters = pytest.importorskip("taskmem_ros.nodes.parameters")
-    (node, content), = yaml.safe_load((ROOT / "config" / "agent.yaml").read_text()).items()
+    ((node, content),) = yaml.safe_load((ROOT / "config" / "agent.yaml").read_text()).items()
     written = content["ros__parameters"]
-    # autostart is true in the file, as in the launch file's arguments: whoever takes this file wants a running agent.
+    # autostart is true in the file, as in the launch file's arguments: who takes it wants a running agent.
     assert written.pop("autostart") is True and written.pop("use_sim_time") is False
     defaults = {spec.name: spec.default for spec in parameters.AGENT if spec.name != "autostart"}
     assert written == {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items()}
@@ -58,12 +67,16 @@ def test_the_parameters_file_has_every_parameter_with_its_default():
 
 
 def test_status_and_kind_are_the_same_numbers_everywhere():
-    messages = pytest.importorskip("taskmem.msg", reason="the interfaces are not built, or no ROS 2 is sourced")
+    messages = pytest.importorskip(
+        "taskmem.msg", reason="the interfaces are not built, or no ROS 2 is sourced"
+    )
     services = pytest.importorskip("taskmem.srv")
     for other in (services.AskMemory.Response, services.SubmitTask.Request):
         names = re.findall(r"(?:STATUS|KIND)_\w+", " ".join(dir(other)) + " ".join(dir(type(other))))
         assert names
-        assert {name: getattr(other, name) for name in names} == {name: getattr(messages.Task, name) for name in names}
+        assert {name: getattr(other, name) for name in names} == {
+            name: getattr(messages.Task, name) for name in names
+        }
 
 
 def test_the_launch_file_needs_neither_cv2_nor_rosbags():
@@ -77,4 +90,6 @@ def test_the_launch_file_needs_neither_cv2_nor_rosbags():
 def test_the_version_is_the_same_everywhere():
     manifest = ElementTree.parse(ROOT / "package.xml").findtext("version")
     assert re.findall(r'version="([\d.]+)"', (ROOT / "setup.py").read_text()) == [manifest]
-    assert re.findall(r'__version__ = "(.+)"', (ROOT / "src/taskmem_ros/__init__.py").read_text()) == [manifest]
+    assert re.findall(r'__version__ = "(.+)"', (ROOT / "src/taskmem_ros/__init__.py").read_text()) == [
+        manifest
+    ]

@@ -1,4 +1,5 @@
 """scripts/setup_env.py where the system lacks something: it says what, at once, and leaves nothing behind."""
+
 from __future__ import annotations
 
 import os
@@ -19,10 +20,14 @@ def checkout(tmp_path):
 
 
 def setup(checkout: Path, path: str, **environment: str) -> subprocess.CompletedProcess:
-    clean = {name: value for name, value in os.environ.items()
-             if not name.startswith(("ROS_", "AMENT_", "PYTHON", "_ROS")) and name != "CXX"}
-    return subprocess.run([sys.executable, checkout / "scripts" / "setup_env.py"], text=True, capture_output=True,
-                          env={**clean, "PATH": path, **environment}, timeout=60)  # fmt: skip
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ROS_", "AMENT_", "PYTHON", "_ROS")) and name != "CXX"
+    }
+    script = checkout / "scripts" / "setup_env.py"
+    clean |= {"PATH": path, **environment}
+    return subprocess.run([sys.executable, script], text=True, capture_output=True, env=clean, timeout=60)
 
 
 def test_each_missing_tool_is_one_line(checkout, tmp_path):

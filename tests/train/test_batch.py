@@ -6,12 +6,6 @@ import random
 
 import pytest
 import torch
-from transformers import Qwen3VLForConditionalGeneration
-
-from taskmem_ros.home import HomeSim, read_memory
-from taskmem_ros.policy.packing import VideoPacker
-from taskmem_ros.policy.prompt import parse_memory
-from taskmem_ros.recall.prompt import parse_reading
 from taskmem_train.demo.batch import IGNORE, collate, loss, pixel_pairs, see
 from taskmem_train.demo.config import GRID, SPEC, demo_config
 from taskmem_train.demo.samples import (
@@ -24,6 +18,12 @@ from taskmem_train.demo.samples import (
     writing_samples,
 )
 from taskmem_train.demo.tokenizer import train_tokenizer
+from transformers import Qwen3VLForConditionalGeneration
+
+from taskmem_ros.home import HomeSim, read_memory
+from taskmem_ros.policy.packing import VideoPacker
+from taskmem_ros.policy.prompt import parse_memory
+from taskmem_ros.recall.prompt import parse_reading
 
 SIZE = (160, 128)
 
@@ -62,7 +62,9 @@ def test_the_quick_forward_equals_the_librarys(packer, model):
     samples = writing_samples(seen, rng) + listing_samples(seen, rng)
     pixels, spans = pixel_pairs(seen, packer)
     with torch.no_grad():
-        ours = float(loss(model, see(model.model.visual, pixels, GRID, SPEC), collate(samples, packer, spans, GRID)))
+        ours = float(
+            loss(model, see(model.model.visual, pixels, GRID, SPEC), collate(samples, packer, spans, GRID))
+        )
         theirs = [library_loss(model, packer, sample) for sample in samples]
     assert ours == pytest.approx(sum(value * n for value, n in theirs) / sum(n for _, n in theirs), abs=1e-4)
 

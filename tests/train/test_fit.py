@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import torch
 from safetensors.torch import load_file
+from taskmem_train.demo.fit import fit
+from taskmem_train.demo.settings import FitConfig
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from taskmem_ros.policy import MemoryPolicy
-from taskmem_train.demo.fit import fit
-from taskmem_train.demo.settings import FitConfig
 
 SMALL = FitConfig(steps=3, worlds=1, clips=2, readings=1, warmup=1, save_every=1, threads=1, compile=False)
 

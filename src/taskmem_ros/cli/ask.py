@@ -66,7 +66,9 @@ def run_ask(options: argparse.Namespace) -> int:
     if not options.question.strip():
         raise ValueError("The question is empty; say what is to be answered from memory.")
     if not 0 < options.timeout <= LONGEST_S:
-        raise ValueError(f"--timeout is {options.timeout:g}; it must be above 0 and at most {LONGEST_S} seconds.")
+        raise ValueError(
+            f"--timeout is {options.timeout:g}; it must be above 0 and at most {LONGEST_S} seconds."
+        )
     answer = _ask_agent(options) if options.service else _ask_file(options)
     if options.json:
         show.print_record(_record(answer, options))

@@ -19,5 +19,6 @@ def import_node_module(name: str, needed_by: str) -> ModuleType:
             raise
         raise NoRos(
             f"{needed_by} needs ROS 2 and cannot start ({error}); source your ROS 2 and this package's "
-            "install/setup.bash (or scripts/env.sh after `make setup`). `taskmem doctor` says what is missing."
+            "install/setup.bash (or scripts/env.sh after `make setup`). "
+            "`taskmem doctor` says what is missing."
         ) from error

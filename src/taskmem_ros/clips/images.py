@@ -41,7 +41,7 @@ _COLOURS = {
     },
     **{f"bayer_{order}8": ("u1", 1) for order in ("rggb", "bggr", "gbrg", "grbg")},
     **{f"bayer_{order}16": ("u2", 1) for order in ("rggb", "bggr", "gbrg", "grbg")},
-    **{name: ("u1", 2) for name in ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")},
+    **dict.fromkeys(("yuv422", "uyvy", "yuv422_yuy2", "yuyv"), ("u1", 2)),
 }
 _PLANAR = ("nv12", "nv21", "nv24")
 _GENERIC = re.compile(r"(8U|8S|16U|16S|32S|32F|64F)(?:C([134]))?")

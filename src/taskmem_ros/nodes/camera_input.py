@@ -156,9 +156,9 @@ class CameraInput:
         if len(self._jumps) < OFTEN or self._jumps[-1] - self._jumps[0] > WARN_EVERY_S:
             return
         self.counters.last_problem = (
-            f"the stamps on {self.topic} jump back again and again, and each time begins an episode (now "
-            f"{self.episode}): it has {self._node.count_publishers(self.topic)} publishers; two with different "
-            "clocks, a camera and a bag for instance, must not share a topic."
+            f"the stamps on {self.topic} jump back again and again, and each time begins an episode "
+            f"(now {self.episode}): it has {self._node.count_publishers(self.topic)} publishers; two with "
+            "different clocks, a camera and a bag for instance, must not share a topic."
         )
         self._warn("jumps", self.counters.last_problem)
 
@@ -168,7 +168,7 @@ class CameraInput:
         self._warn("bad", f"image on {self.topic} not used ({self.counters.bad} so far): {reason}")
 
     def _warn(self, kind: str, sentence: str) -> None:
-        """Throttled by kind. rclpy throttles per line of code, and one bad camera would silence the others."""
+        """Throttled by kind. rclpy throttles per line of code: one bad camera would silence the others."""
         now = time.monotonic()
         if now - self._warned.get(kind, -WARN_EVERY_S) >= WARN_EVERY_S:
             self._warned[kind] = now

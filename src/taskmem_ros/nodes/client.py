@@ -70,8 +70,8 @@ def _bound(which: str, ns: int | None) -> Time:
     """The start or end of a span as a Time message; zero leaves it open."""
     if ns is not None and not (which == "end") <= ns < (LAST_S + 1) * S:  # an end of 0 would be an open one
         raise ValueError(
-            f"The {which} of the span is {ns / S:.0f} s after 1970, but ROS 2 messages hold times from 1970 to "
-            "2038-01-19 only; name a time between them, or leave it open."
+            f"The {which} of the span is {ns / S:.0f} s after 1970, but ROS 2 messages hold times from 1970 "
+            "to 2038-01-19 only; name a time between them, or leave it open."
         )
     return time_message(ns or 0)
 

@@ -46,8 +46,8 @@ class Services:
         self._servers: list[Any] = []
         self._pending = 0
         self._closing = False
-        # Read before anything new can be asked: what is queued now was left by an agent that is gone, or is being
-        # answered by a `taskmem ask` at this moment.
+        # Read before anything new can be asked: what is queued now was left by an agent that is gone, or is
+        # being answered by a `taskmem ask` at this moment.
         queued = store.tasks(status="queued", kind="question")
         self._left = [task for task in queued if task.source != CLI_SOURCE]
 

@@ -32,9 +32,9 @@ from .services import Services
 
 log = logging.getLogger(__name__)
 
-# What waits for the policy when the agent is told to stop may still be written for so long. Then the model is
-# given so long to come to a token, and a little more at the end: ros2 launch waits 5 s before it sends SIGTERM
-# (which is ignored by then) and 5 s more before it kills.
+# What waits for the policy when the agent is told to stop may still be written for so long. Then the model
+# is given so long to come to a token, and a little more at the end: ros2 launch waits 5 s before it sends
+# SIGTERM (which is ignored by then) and 5 s more before it kills.
 DRAIN_S = 2.0
 STOP_S = 4.0
 END_S = 0.5
@@ -253,7 +253,7 @@ class Work:
 
 
 class WorkQueue(ClipQueue):
-    """Knows which clip the engine has in hand: it is either remembered or given up, by who asks for it first."""
+    """Knows which clip the engine has in hand: it is remembered or given up, by who asks for it first."""
 
     def __init__(self, size: int, policy: str) -> None:
         super().__init__(size, policy)

@@ -20,10 +20,10 @@ LATENCIES = 100
 class EngineStats:
     """A snapshot of the engine.
 
-    memorized, failed: clips with and without a stored memory. failed_in_a_row: failures since the last memory.
-    questions: answered. busy: the model is at work. real_time_factor: seconds of clip written per second of
-    work (1 and more keeps up with one camera), 0 before the first. ask_p50_s: median seconds from question to
-    answer of the last 100. last_error: the newest of the model's errors, "" without any.
+    memorized, failed: clips with and without a stored memory. failed_in_a_row: failures since the last
+    memory. questions: answered. busy: the model is at work. real_time_factor: seconds of clip written per
+    second of work (1 and more keeps up with one camera), 0 before the first. ask_p50_s: median seconds from
+    question to answer of the last 100. last_error: the newest of the model's errors, "" without any.
     """
 
     memorized: int = 0
