@@ -1,7 +1,7 @@
 """How truthful a policy's memories are, and how well its reader reads, on demo homes it was never trained on.
 
-`taskmem-train check --seeds A-B --json` measures through the very parts the robot runs: the clip's window, the
-memorizing prompt, the reading prompt, and what parses their replies.
+`taskmem-train check --seeds A-B --json` measures through the very parts the robot runs: the clip's window,
+the memorizing prompt, the reading prompt, and what parses their replies.
 """
 
 from __future__ import annotations
@@ -60,12 +60,17 @@ class Tally:
             "abstention_accuracy": _share(self.right["unanswerable"], self.asked["unanswerable"]),
             "failed_clips": self.failed_clips,
             "stated_by_kind": {kind: self.kinds[kind] for kind in FACT_KINDS},
-            "fidelity_by_kind": {kind: _share(self.true_kinds[kind], self.kinds[kind]) for kind in FACT_KINDS},
+            "fidelity_by_kind": {
+                kind: _share(self.true_kinds[kind], self.kinds[kind]) for kind in FACT_KINDS
+            },
         }
 
 
-def check(policy: MemoryPolicy, seeds: Sequence[int], clips: int, questions: int, *, progress: bool = True) -> Tally:
-    """Measure over at least `clips` clips and `questions` questions, spread evenly over the worlds of `seeds`.
+def check(
+    policy: MemoryPolicy, seeds: Sequence[int], clips: int, questions: int, *, progress: bool = True
+) -> Tally:
+    """Measure over at least `clips` clips and `questions` questions, spread evenly over the worlds of
+    `seeds`.
 
     Raises ValueError for seeds that were trained on.
     """
@@ -86,7 +91,9 @@ def check(policy: MemoryPolicy, seeds: Sequence[int], clips: int, questions: int
 
 
 def _check_memories(policy: MemoryPolicy, stream: Sequence[SeenClip], tally: Tally) -> Iterator[None]:
-    """Write memories of a stream as the robot does, each given its predecessors, and hold them against the truth."""
+    """Write memories of a stream as the robot does, each given its predecessors, and hold them against the
+    truth.
+    """
     window = Window()
     for seen in stream:
         clips, memories = window.push(seen.clip)
@@ -120,7 +127,9 @@ def _count(text: str, truth: Sequence[Fact], tally: Tally) -> None:
 def _check_reading(
     policy: MemoryPolicy, stream: Sequence[SeenClip], count: int, rng: random.Random, tally: Tally
 ) -> Iterator[None]:
-    """Ask about memories of a stream, worded by the home itself; every second question has no answer in them."""
+    """Ask about memories of a stream, worded by the home itself; every second question has no answer in
+    them.
+    """
     for number in range(count):
         start = rng.randrange(len(stream) - 1)
         part = stream[start : start + rng.randint(2, MOST_MEMORIES)]

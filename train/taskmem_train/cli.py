@@ -11,7 +11,9 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="taskmem-train", description="Train and measure memorization policies.")
+    parser = argparse.ArgumentParser(
+        prog="taskmem-train", description="Train and measure memorization policies."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo_model(commands)
     _add_check(commands)
@@ -30,7 +32,7 @@ def _add_demo_model(commands) -> None:
     parser = commands.add_parser(
         "demo-model",
         help="train the demo model from scratch",
-        description="Train the demo model on the demo home; run again with the same folder to go on after a stop.",
+        description="Train the demo model on the demo home; run again with the same folder to go on.",
     )
     parser.add_argument("out", type=Path, help="folder for state, log and checkpoint (OUT/model)")
     for item in fields(FitConfig):
@@ -60,12 +62,16 @@ def _add_check(commands) -> None:
         description="Write memories of demo homes and read memories of them; print how much of it is true.",
         epilog="example: taskmem-train check --seeds 2000000-2000049 --json",
     )
-    parser.add_argument("--seeds", required=True, help="worlds, FIRST-LAST, at or above 1000000", metavar="A-B")
+    parser.add_argument(
+        "--seeds", required=True, help="worlds, FIRST-LAST, at or above 1000000", metavar="A-B"
+    )
     parser.add_argument("--model", default="demo", help="demo, a folder or a hub id (default: demo)")
     parser.add_argument("--adapter", default=None, help="folder of a PEFT adapter to memorize with")
     parser.add_argument("--quantization", default="none", choices=("none", "nf4", "int8"))
     parser.add_argument("--clips", type=int, default=500, help="at least so many clips (default: 500)")
-    parser.add_argument("--questions", type=int, default=500, help="at least so many questions (default: 500)")
+    parser.add_argument(
+        "--questions", type=int, default=500, help="at least so many questions (default: 500)"
+    )
     parser.add_argument("--json", action="store_true", help="print the measures as one JSON object")
     parser.add_argument("--wrong", type=int, default=0, metavar="N", help="show N examples of what was wrong")
     parser.set_defaults(run=_run_check)
@@ -96,7 +102,9 @@ def _add_demo_card(commands) -> None:
         description="Check the demo model in MODEL (OUT/model of demo-model) and write MODEL/README.md.",
     )
     parser.add_argument("model", type=Path)
-    parser.add_argument("--seeds", default="2000000-2000099", metavar="A-B", help="worlds (default: %(default)s)")
+    parser.add_argument(
+        "--seeds", default="2000000-2000099", metavar="A-B", help="worlds (default: %(default)s)"
+    )
     parser.add_argument("--clips", type=int, default=600)
     parser.add_argument("--questions", type=int, default=600)
     parser.set_defaults(run=_run_demo_card)
@@ -118,10 +126,12 @@ def _run_demo_card(args: argparse.Namespace) -> int:
 
 
 def seed_range(text: str) -> range:
-    """"A-B" or "A" -> the seeds from A to B, both included. Raises ValueError."""
+    """ "A-B" or "A" -> the seeds from A to B, both included. Raises ValueError."""
     first, dash, last = text.partition("-")
     if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) < int(first):
-        raise ValueError(f"--seeds {text!r} is no range of whole numbers; write FIRST-LAST, as in 2000000-2000049")
+        raise ValueError(
+            f"--seeds {text!r} is no range of whole numbers; write FIRST-LAST, as in 2000000-2000049"
+        )
     return range(int(first), int(last or first) + 1)
 
 

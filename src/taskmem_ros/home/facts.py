@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from taskmem_ros.home.things import DOOR, DOOR_SPOT, devices_of, state_word
+from taskmem_ros.home.things import DOOR_SPOT, devices_of, state_word
 from taskmem_ros.home.world import STEP_NS, HomeSim, Person, State
 
 FACT_KINDS = ("object", "person", "clothes", "event", "state")
@@ -93,6 +93,3 @@ def _events(room: str, name: str, before: Person, last: State, action) -> list[F
         verb = {"open": "opened", "on": "switched on", "off": "switched off", "closed": "closed"}[word]
         return [Fact(room, "event", name, verb, action.thing)]
     return []
-
-
-__all__ = ["DOOR", "FACT_KINDS", "Fact", "visible_facts"]

@@ -24,7 +24,8 @@ _SUBJECT_THING = _THING.replace("target", "subject")
 
 _SWITCHED = ("opened", "closed", "switched on", "switched off")
 _STATES = ("open", "closed", "on", "off")
-# (kind, verb, or the verbs that the wording itself names, wording, reading). Wordings of one fact are equal choices.
+# (kind, verb, or the verbs that the wording itself names, wording, reading). Wordings of one fact are
+# equal choices.
 _WORDINGS: tuple[tuple[str, str | tuple[str, ...], str, str], ...] = (
     ("object", "is", "the {subject} is on the {place}", rf"the {_SUBJECT_THING} is on the {_PIECE}"),
     ("object", "is", "a {subject} is on the {place}", rf"a {_SUBJECT_THING} is on the {_PIECE}"),
@@ -34,8 +35,18 @@ _WORDINGS: tuple[tuple[str, str | tuple[str, ...], str, str], ...] = (
     ("person", "sitting", "{subject} is sitting on the {place}", rf"{_WHO} is sitting on the {_SEAT}"),
     ("clothes", "wearing", "{subject} is wearing a {target}", rf"{_WHO} is wearing a {_CLOTHES}"),
     ("clothes", "wearing", "{subject} wears a {target}", rf"{_WHO} wears a {_CLOTHES}"),
-    ("event", "put", "{subject} put the {target} on the {place}", rf"{_WHO} put the {_THING} on the {_PIECE}"),
-    ("event", "took", "{subject} took the {target} from the {place}", rf"{_WHO} took the {_THING} from the {_PIECE}"),
+    (
+        "event",
+        "put",
+        "{subject} put the {target} on the {place}",
+        rf"{_WHO} put the {_THING} on the {_PIECE}",
+    ),
+    (
+        "event",
+        "took",
+        "{subject} took the {target} from the {place}",
+        rf"{_WHO} took the {_THING} from the {_PIECE}",
+    ),
     ("event", "carrying", "{subject} is carrying the {target}", rf"{_WHO} is carrying the {_THING}"),
     ("event", "sat", "{subject} sat down on the {place}", rf"{_WHO} sat down on the {_SEAT}"),
     ("event", "came", "{subject} came in", rf"{_WHO} came in"),
@@ -47,7 +58,12 @@ _WORDINGS: tuple[tuple[str, str | tuple[str, ...], str, str], ...] = (
         "{subject} {verb} the {target}",
         rf"{_WHO} (?P<verb>{'|'.join(_SWITCHED)}) the (?P<target>{_DEVICE})",
     ),
-    ("state", _STATES, "the {subject} is {verb}", rf"the (?P<subject>{_DEVICE}) is (?P<verb>{'|'.join(_STATES)})"),
+    (
+        "state",
+        _STATES,
+        "the {subject} is {verb}",
+        rf"the (?P<subject>{_DEVICE}) is (?P<verb>{'|'.join(_STATES)})",
+    ),
 )
 _READINGS = tuple((kind, verb, re.compile(pattern)) for kind, verb, _, pattern in _WORDINGS)
 _ROOM = re.compile(rf"In the (?P<room>{'|'.join(ROOMS)}), ")

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 
 from taskmem_ros.home.facts import Fact, visible_facts
 from taskmem_ros.home.language import clause
-from taskmem_ros.home.things import COLOURS, DEVICES, DOOR, GARMENTS, KINDS, LIGHT, OPENING, PEOPLE, ROOM_OF, ROOMS, state_word
+from taskmem_ros.home.things import (
+    COLOURS,
+    DEVICES,
+    DOOR,
+    GARMENTS,
+    KINDS,
+    LIGHT,
+    OPENING,
+    PEOPLE,
+    ROOM_OF,
+    ROOMS,
+    state_word,
+)
 from taskmem_ros.home.world import STEP_NS, HomeSim
 
 SAMPLE_TIMES_S = (0.0, 2.5, 5.0, 7.5)  # the frames of a 10 s clip at the default sampling rate
@@ -105,9 +117,16 @@ def _answer(query: Query, facts: Observation) -> str | None:
 def _from_fact(form: str, about: tuple[str, ...], fact: Fact) -> str | None:
     """What one fact says about a query, if anything."""
     if form == "where_thing":
-        if fact.kind == "object" and fact.subject == about[0] or fact.verb == "put" and fact.target == about[0]:
+        if (
+            fact.kind == "object"
+            and fact.subject == about[0]
+            or fact.verb == "put"
+            and fact.target == about[0]
+        ):
             return f"on the {fact.place} in the {fact.room}"
-        return f"with {fact.subject}" if fact.verb in ("took", "carrying") and fact.target == about[0] else None
+        return (
+            f"with {fact.subject}" if fact.verb in ("took", "carrying") and fact.target == about[0] else None
+        )
     if form == "where_person":
         return f"in the {fact.room}" if fact.subject == about[0] else None
     if form == "wears":
@@ -160,7 +179,9 @@ def queries_about(fact: Fact) -> list[Query]:
 
 
 def near_misses(query: Query, rng: random.Random) -> list[Query]:
-    """Queries of the same form about something else: one part exchanged, so that a reader must look at all of it."""
+    """Queries of the same form about something else: one part exchanged, so that a reader must look at all
+    of it.
+    """
     misses = []
     for position, part in enumerate(query.about):
         for other in _alternatives(part):
@@ -200,7 +221,9 @@ def random_query(rng: random.Random) -> Query:
     device = rng.choice((DOOR, LIGHT, ROOMS[room].device))
     thing, person = f"{rng.choice(COLOURS)} {rng.choice(KINDS)}", rng.choice(PEOPLE)
     piece = rng.choice(ROOMS[room].furniture)
-    verbs = [verb for verb, state in _SWITCHING.items() if state in (state_word(device, b) for b in (True, False))]
+    verbs = [
+        verb for verb, state in _SWITCHING.items() if state in (state_word(device, b) for b in (True, False))
+    ]
     return rng.choice(
         [
             Query("where_thing", (thing,)),
@@ -229,7 +252,9 @@ def observations(sim: HomeSim, until_ns: int) -> list[list[Fact]]:
     ]
 
 
-def questions(sim: HomeSim, until_ns: int, n: int, seed: int, unseen_share: float = 0.25) -> list[HomeQuestion]:
+def questions(
+    sim: HomeSim, until_ns: int, n: int, seed: int, unseen_share: float = 0.25
+) -> list[HomeQuestion]:
     """n different questions, evenly over the kinds, with the truth as the camera had seen it by `until_ns`.
 
     About unseen_share of them ask for what it never saw. Raises ValueError when the camera saw nothing yet.
@@ -247,7 +272,9 @@ def questions(sim: HomeSim, until_ns: int, n: int, seed: int, unseen_share: floa
     while len(asked) < n:
         kind = QUESTION_KINDS[len(asked) % len(QUESTION_KINDS)]
         if len(asked) >= n - unseen or not pool[kind]:
-            query = rng.choice(near_misses(rng.choice(list(asked) or pool["state"]), rng) or [random_query(rng)])
+            query = rng.choice(
+                near_misses(rng.choice(list(asked) or pool["state"]), rng) or [random_query(rng)]
+            )
             if look_up(query, seen) is not None:
                 query = random_query(rng)
         else:
@@ -274,11 +301,25 @@ def is_right(question: HomeQuestion, answer: str | None) -> bool:
         return _words(answer, (*_THINGS, *_DEEDS)) == _words(question.answer, (*_THINGS, *_DEEDS))
     # A state is told by one word; "on" is one only where it is not "on the table".
     named = _words(question.answer, _THINGS)
-    return _words(answer, _THINGS) == named and (bool(named) or _words(answer, _STATES) == _words(question.answer, _STATES))
+    return _words(answer, _THINGS) == named and (
+        bool(named) or _words(answer, _STATES) == _words(question.answer, _STATES)
+    )
 
 
 _STATES = ("open", "closed", "on", "off")
-_DEEDS = ("put", "took", "carrying", "sat", "came", "went", "waved", "opened", "closed", "switched on", "switched off")
+_DEEDS = (
+    "put",
+    "took",
+    "carrying",
+    "sat",
+    "came",
+    "went",
+    "waved",
+    "opened",
+    "closed",
+    "switched on",
+    "switched off",
+)
 _DEEDS += DEVICES
 _THINGS = (*COLOURS, *KINDS, *PEOPLE, *ROOMS, *GARMENTS, *ROOM_OF)
 

@@ -54,8 +54,9 @@ class HomeCamera:
     def marks(self, t_ns: int) -> list[tuple[str, float, float]]:
         """(label, x, y) of what the frame at t_ns shows, pixels: for training eyes, never for a policy.
 
-        Labels: "thing red mug", "person Anna", "colour red" and "garment shirt" of a person's clothes, "sitting",
-        "waving", "holding red mug", "piece sofa", "door open", "light on", "tv off" and so on. A drive has none.
+        Labels: "thing red mug", "person Anna", "colour red" and "garment shirt" of a person's clothes,
+        "sitting", "waving", "holding red mug", "piece sofa", "door open", "light on", "tv off" and so on.
+        A drive has none.
         """
         sim, state, room = self.sim, self.sim.state(t_ns), self.sim.room(t_ns)
         if sim.drive(t_ns) > 0.0:
@@ -63,7 +64,9 @@ class HomeCamera:
         left, aim_x, aim_y = sim.door_left[room], *self._aim(room, t_ns)
         middles = [column_x(column, left) for column in range(4)]
         device = ROOMS[room].device
-        found = [(f"piece {piece}", middles[column], TOP + 30) for column, piece in enumerate(sim.order[room])]
+        found = [
+            (f"piece {piece}", middles[column], TOP + 30) for column, piece in enumerate(sim.order[room])
+        ]
         for name, x, y in (
             (DOOR, middles[DOOR_SPOT], 120),
             (LIGHT, _lamp_x(sim, room), 40),
@@ -72,7 +75,9 @@ class HomeCamera:
             found.append((f"{name} {state_word(name, state.devices[(room, name)])}", x, y))
         for thing, (piece, slot) in state.objects.items():
             if piece in sim.order[room]:
-                found.append((f"thing {thing}", middles[sim.order[room].index(piece)] + SLOT_X[slot], TOP - 15))
+                found.append(
+                    (f"thing {thing}", middles[sim.order[room].index(piece)] + SLOT_X[slot], TOP - 15)
+                )
         for name, person in state.people.items():
             if person.room == room:
                 colour, garment = sim.clothes(name, t_ns)

@@ -45,7 +45,9 @@ def draw_window(image: np.ndarray, x: int, night: bool, is_open: bool) -> None:
         cv2.circle(image, (x + 10, 32), 6, (236, 236, 210), -1)
     if is_open:
         for side in (-1, 1):
-            pane = np.array([(x + side * 26, 18), (x + side * 40, 10), (x + side * 40, 80), (x + side * 26, 72)])
+            pane = np.array(
+                [(x + side * 26, 18), (x + side * 40, 10), (x + side * 40, 80), (x + side * 26, 72)]
+            )
             cv2.fillPoly(image, [pane], (246, 246, 250))
             cv2.polylines(image, [pane], True, INK, 2)
     else:

@@ -1,4 +1,6 @@
-"""What there is in the demo home: rooms, furniture, devices, things, people. Names are the words of its language."""
+"""What there is in the demo home: rooms, furniture, devices, things, people. Names are the words of its
+language.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,11 @@ GARMENTS = ("shirt", "coat")
 
 @dataclass(frozen=True)
 class Room:
-    """furniture: three pieces, found in this room only. device: one more thing with two states beside light and door.
-    centre: x, y in the map, metres."""
+    """A room, and what tells it from the others.
+
+    furniture: three pieces, found here only. device: one more thing with two states beside light and door.
+    centre: x, y in the map, metres.
+    """
 
     name: str
     furniture: tuple[str, str, str]

@@ -43,8 +43,8 @@ class Person:
 class Action:
     """What a person does in a step, and when (seconds into it) it takes effect.
 
-    verb: stay, wave, walk, go, take, put, sit, toggle. thing: an object or device. piece: a piece of furniture.
-    spot: where the person stands for it. slot: of the furniture. room: where a person goes to.
+    verb: stay, wave, walk, go, take, put, sit, toggle. thing: an object or device. piece: a piece of
+    furniture. spot: where the person stands for it. slot: of the furniture. room: where a person goes to.
     """
 
     verb: str
@@ -58,7 +58,9 @@ class Action:
 
 @dataclass
 class State:
-    """objects: name -> (furniture, slot), absent while somebody holds it. devices: (room, device) -> active."""
+    """objects: name -> (furniture, slot), absent while somebody holds it. devices: (room, device) ->
+    active.
+    """
 
     people: dict[str, Person]
     objects: dict[str, tuple[str, int]]
@@ -199,10 +201,16 @@ class HomeSim:
             action = rng.choice([action for action in options if action.verb == verb])
             person = state.people[name]
             room = action.room or person.room
-            taken |= {("spot", room, action.spot), ("thing", room, action.thing), ("slot", action.piece, action.slot)}
+            taken |= {
+                ("spot", room, action.spot),
+                ("thing", room, action.thing),
+                ("slot", action.piece, action.slot),
+            }
             if action.verb == "go":
                 taken.add(("enter", room))
-            unchanged = verb in ("stay", "wave") or (verb == "sit" and person.sitting and action.spot == person.spot)
+            unchanged = verb in ("stay", "wave") or (
+                verb == "sit" and person.sitting and action.spot == person.spot
+            )
             at_s = 0.0 if unchanged else rng.uniform(3.2, 6.8)
             plan[name] = replace(action, at_s=at_s)
         return plan
@@ -248,7 +256,16 @@ class HomeSim:
         return options
 
 
-_WEIGHT = {"stay": 1.5, "wave": 1.0, "walk": 0.7, "go": 2.0, "take": 2.0, "put": 2.5, "sit": 1.2, "toggle": 2.0}
+_WEIGHT = {
+    "stay": 1.5,
+    "wave": 1.0,
+    "walk": 0.7,
+    "go": 2.0,
+    "take": 2.0,
+    "put": 2.5,
+    "sit": 1.2,
+    "toggle": 2.0,
+}
 
 
 def _present(state: State, room: str) -> list[str]:

@@ -25,7 +25,9 @@ IGNORE = -100
 
 @dataclass
 class Batch:
-    """ids, labels (rows, tokens); positions (3, rows, tokens); pairs: the frame pair of each video token block, in order."""
+    """ids, labels (rows, tokens); positions (3, rows, tokens); pairs: the frame pair of each video token
+    block, in order.
+    """
 
     ids: torch.Tensor
     labels: torch.Tensor
@@ -51,7 +53,9 @@ def pixel_pairs(seen: Sequence[SeenClip], packer: VideoPacker) -> tuple[torch.Te
     return torch.from_numpy(np.concatenate(blocks)), spans
 
 
-def tokenize(sample: Sample, packer: VideoPacker, grids: Sequence[tuple[int, int, int]]) -> tuple[list[int], list[int]]:
+def tokenize(
+    sample: Sample, packer: VideoPacker, grids: Sequence[tuple[int, int, int]]
+) -> tuple[list[int], list[int]]:
     """(ids, labels) of a conversation; only replies, with their end of turn, are learned."""
     encode = packer.tokenizer
     ids: list[int] = encode(packer.text(sample.parts, grids), add_special_tokens=False)["input_ids"]
@@ -66,8 +70,12 @@ def tokenize(sample: Sample, packer: VideoPacker, grids: Sequence[tuple[int, int
     return ids, labels
 
 
-def collate(samples: Sequence[Sample], packer: VideoPacker, spans: Sequence[tuple[int, int]], grid: tuple[int, int]) -> Batch:
-    """Pad samples to one length. spans: as `pixel_pairs` gave them; grid: patches of a frame (height, width)."""
+def collate(
+    samples: Sequence[Sample], packer: VideoPacker, spans: Sequence[tuple[int, int]], grid: tuple[int, int]
+) -> Batch:
+    """Pad samples to one length. spans: as `pixel_pairs` gave them; grid: patches of a frame (height,
+    width).
+    """
     rows = [tokenize(s, packer, [(spans[clip][1], *grid) for clip in s.clips]) for s in samples]
     length = max(len(ids) for ids, _ in rows)
     pad = packer.tokenizer.pad_token_id
@@ -75,12 +83,16 @@ def collate(samples: Sequence[Sample], packer: VideoPacker, spans: Sequence[tupl
     labels = torch.tensor([row + [IGNORE] * (length - len(row)) for _, row in rows])
     pairs = [pair for s in samples for clip in s.clips for pair in range(spans[clip][0], sum(spans[clip]))]
     merge = packer.spec.merge_size
-    positions = torch.stack([_positions(row, packer.video_token_id, grid[0] // merge, grid[1] // merge) for row in ids], 1)
+    positions = torch.stack(
+        [_positions(row, packer.video_token_id, grid[0] // merge, grid[1] // merge) for row in ids], 1
+    )
     return Batch(ids, labels, positions, torch.tensor(pairs, dtype=torch.long))
 
 
 def loss(model, features: Sequence[torch.Tensor], batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy over the batch's labels. features: from `see`; not looked at by a batch without video."""
+    """Mean cross-entropy over the batch's labels. features: from `see`; not looked at by a batch without
+    video.
+    """
     text = model.model.language_model
     embeds = text.embed_tokens(batch.ids)
     mask, deep = None, None
@@ -101,12 +113,15 @@ def loss(model, features: Sequence[torch.Tensor], batch: Batch) -> torch.Tensor:
 
 
 def see(visual, pixels: torch.Tensor, grid: tuple[int, int], spec: VideoSpec) -> list[torch.Tensor]:
-    """Frame pairs (pairs, patches, values) uint8 -> features (pairs, tokens, hidden): the last, then deepstack's."""
+    """Frame pairs (pairs, patches, values) uint8 -> features (pairs, tokens, hidden): the last, then
+    deepstack's.
+    """
     height, width = grid
     thw = torch.tensor([[1, height, width]], device=pixels.device)
     count, patches, _ = pixels.shape
     mean, std = (
-        torch.tensor(of, device=pixels.device).repeat_interleave(pixels.shape[-1] // 3) for of in (spec.mean, spec.std)
+        torch.tensor(of, device=pixels.device).repeat_interleave(pixels.shape[-1] // 3)
+        for of in (spec.mean, spec.std)
     )
     values = (pixels.float() / 255.0 - mean) / std
     weight = visual.patch_embed.proj.weight.flatten(1)

@@ -2,7 +2,8 @@
 
 A caption says little about a picture, so a vision tower that learns from captions alone is slow to begin. The
 demo home knows what it has drawn where; a linear head, thrown away afterwards, reads it off the features that
-the language model is given. Every feature covers a cell of a pair of frames; each frame has labels of its own.
+the language model is given. Every feature covers a cell of a pair of frames; each frame has labels of its
+own.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class EyeTest(nn.Module):
         """Mean over cells of the summed binary cross-entropies."""
         logits = self.read(features).float()
         weight = torch.tensor(_POSITIVE_WEIGHT, device=logits.device)
-        each = functional.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=weight, reduction="none")
+        each = functional.binary_cross_entropy_with_logits(
+            logits, labels.float(), pos_weight=weight, reduction="none"
+        )
         return each.sum(-1).mean()
 
     @torch.no_grad()

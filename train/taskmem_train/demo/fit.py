@@ -1,4 +1,6 @@
-"""Train the demo model from scratch: `taskmem-train demo-model`. Resumes from its checkpoint; one seed, one result."""
+"""Train the demo model from scratch: `taskmem-train demo-model`. Resumes from its checkpoint; one seed,
+one result.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,18 @@ class Work:
 
 
 def fit(out: Path, config: FitConfig) -> None:
-    """Train, or go on training, in `out`: state.pt for resuming, log.jsonl, and the checkpoint in out/model."""
+    """Train, or go on training, in `out`: state.pt for resuming, log.jsonl, and the checkpoint in
+    out/model.
+    """
     keep_freed_memory()
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(out / "tokenizer", config)
     torch.manual_seed(config.seed)
     if config.start:
-        model = Qwen3VLForConditionalGeneration.from_pretrained(config.start, dtype=torch.float32).to(config.device)
+        model = Qwen3VLForConditionalGeneration.from_pretrained(config.start, dtype=torch.float32).to(
+            config.device
+        )
     else:
         model = Qwen3VLForConditionalGeneration(demo_config(tokenizer)).to(config.device)
     eyes = EyeTest(model.config.text_config.hidden_size).to(config.device)
@@ -69,7 +75,12 @@ def fit(out: Path, config: FitConfig) -> None:
         losses = _update(model, eyes, optimizers, work)
         step += 1
         if step % 10 == 0:
-            line = {"step": step, "seconds": round(time.monotonic() - started, 1), "rate": round(rate, 4), **losses}
+            line = {
+                "step": step,
+                "seconds": round(time.monotonic() - started, 1),
+                "rate": round(rate, 4),
+                **losses,
+            }
             print(json.dumps(line), flush=True)
             log.write(json.dumps(line) + "\n")
             log.flush()
@@ -80,7 +91,8 @@ def fit(out: Path, config: FitConfig) -> None:
 def _update(model, eyes: EyeTest, optimizers, work: Work) -> dict[str, float]:
     """One step over all batches; within a kind each counts by its learned tokens, and every kind counts once.
 
-    The vision tower runs once for all of them: their gradients meet at its output, then go through it together.
+    The vision tower runs once for all of them: their gradients meet at its output, then go through it
+    together.
     """
     model.train()
     device = model.device
@@ -138,7 +150,8 @@ def _make_work(step: int, folder: str, config: FitConfig) -> Work:
         "read": [read[: config.readings], read[config.readings :]],
     }
     batches = {
-        kind: [collate(samples, packer, spans, GRID) for samples in parts if samples] for kind, parts in groups.items()
+        kind: [collate(samples, packer, spans, GRID) for samples in parts if samples]
+        for kind, parts in groups.items()
     }
     cells = cell_labels(seen, GRID[0] // SPEC.merge_size, GRID[1] // SPEC.merge_size)
     return Work(pixels, cells, {kind: parts for kind, parts in batches.items() if parts})
@@ -149,7 +162,9 @@ _PACKERS: dict[str, VideoPacker] = {}
 
 
 def _streams(basics: bool, writing: float, config: FitConfig) -> list[int]:
-    """How many clips in a row of each world of a step: long streams for writing, many short ones for variety."""
+    """How many clips in a row of each world of a step: long streams for writing, many short ones for
+    variety.
+    """
     long = 0 if basics else max(1, round(writing * config.worlds))
     return [config.clips] * long + [2] * ((config.worlds - long) * config.clips // 2)
 
@@ -168,7 +183,10 @@ def _works(folder: Path, config: FitConfig, first: int) -> Iterator[Work]:
     """The steps' work in order, made a few steps ahead by another process."""
     torch.multiprocessing.set_sharing_strategy("file_system")
     with ProcessPoolExecutor(1, mp_context=torch.multiprocessing.get_context("spawn")) as pool:
-        ahead = [pool.submit(_make_work, step, str(folder), config) for step in range(first, min(first + 4, config.steps))]
+        ahead = [
+            pool.submit(_make_work, step, str(folder), config)
+            for step in range(first, min(first + 4, config.steps))
+        ]
         for step in range(first, config.steps):
             work = ahead.pop(0).result()
             if step + 4 < config.steps:
@@ -198,7 +216,8 @@ def _optimizers(model, eyes: EyeTest, config: FitConfig) -> list[torch.optim.Opt
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep large freed blocks. It gives them back at once, and taking them again costs page faults:
+    """Have glibc keep large freed blocks. It gives them back at once, and taking them again costs page
+    faults:
     where these are dear, as in some virtual machines, a step took ten times as long."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -211,7 +230,11 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 def _tokenizer(folder: Path, config: FitConfig):
     if not (folder / "tokenizer.json").exists():
-        known = AutoTokenizer.from_pretrained(config.start) if config.start else train_tokenizer(corpus(config.seed, 4000))
+        known = (
+            AutoTokenizer.from_pretrained(config.start)
+            if config.start
+            else train_tokenizer(corpus(config.seed, 4000))
+        )
         known.save_pretrained(folder)
     return AutoTokenizer.from_pretrained(folder)
 
@@ -240,4 +263,6 @@ def _save(out: Path, step: int, model, eyes: EyeTest, tokenizer, optimizers, con
     torch.save(state, partial)
     partial.replace(out / "state.pt")
     save_checkpoint(out / "model", model, tokenizer)
-    (out / "fit.json").write_text(json.dumps({"step": step, **asdict(config)}, indent=2) + "\n", encoding="utf-8")
+    (out / "fit.json").write_text(
+        json.dumps({"step": step, **asdict(config)}, indent=2) + "\n", encoding="utf-8"
+    )

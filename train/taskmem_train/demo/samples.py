@@ -31,7 +31,7 @@ from taskmem_ros.home import (
     random_query,
     visible_facts,
 )
-from taskmem_ros.home.things import COLOURS, DEVICES, DOOR, GARMENTS, KINDS, LIGHT, PEOPLE, ROOMS, SEATS
+from taskmem_ros.home.things import COLOURS, DOOR, GARMENTS, KINDS, LIGHT, PEOPLE, ROOMS, SEATS
 from taskmem_ros.policy.prompt import INSTRUCTION, PromptPart, memorize_parts, memory_reply
 from taskmem_ros.recall.prompt import question_line, reading_prompt, reading_reply
 
@@ -43,7 +43,9 @@ TRAIN_SEEDS = 1_000_000  # worlds below are for training; the rest are never tra
 
 @dataclass(frozen=True)
 class SeenClip:
-    """A clip of the demo home, the facts that its frames show, and what stands where in each (HomeCamera.marks)."""
+    """A clip of the demo home, the facts that its frames show, and what stands where in each
+    (HomeCamera.marks).
+    """
 
     clip: Clip
     facts: tuple[Fact, ...]
@@ -63,7 +65,9 @@ class Sample:
     clips: tuple[int, ...] = ()
 
 
-def watch(sim: HomeSim, first: int, count: int, rng: random.Random, size: tuple[int, int] | None = None) -> list[SeenClip]:
+def watch(
+    sim: HomeSim, first: int, count: int, rng: random.Random, size: tuple[int, int] | None = None
+) -> list[SeenClip]:
     """`count` clips from step `first` on, as a camera at 2 Hz and the clip room's sampling give them.
 
     One in ten is short, as when the camera stalls. size: (width, height) to which frames are reduced at once.
@@ -134,12 +138,16 @@ def reading_sample(rng: random.Random, turns: int = 8, most: int = 8) -> Sample:
     stated = [pool.facts(rng) for _ in range(count)]
     start = rng.randrange(1_700_000_000, 1_800_000_000)
     step = rng.choice((10, 20, 60, 600, 7200))
-    memories = [((start + i * step) * 1_000_000_000, memory_text(facts, rng)) for i, facts in enumerate(stated)]
+    memories = [
+        ((start + i * step) * 1_000_000_000, memory_text(facts, rng)) for i, facts in enumerate(stated)
+    ]
     asked = []
     for _ in range(turns):
         if rng.random() < RECITING:
             number = rng.randint(1, count)
-            asked.append((f"What does memory {number} say?", (), reading_reply([number], memories[number - 1][1])))
+            asked.append(
+                (f"What does memory {number} say?", (), reading_reply([number], memories[number - 1][1]))
+            )
             continue
         query = _query(stated, rng)
         finding = look_up(query, stated)
@@ -237,18 +245,3 @@ def _choices(answer: str | None, rng: random.Random) -> tuple[str, ...]:
     ]
     others = [choice for choice in rng.sample(pool, rng.randint(2, 4)) if choice != answer]
     return tuple(rng.sample(others + [answer], len(others) + 1)) if answer else tuple(others)
-
-
-__all__ = [
-    "DEVICES",
-    "LIST_INSTRUCTION",
-    "TRAIN_SEEDS",
-    "Sample",
-    "SeenClip",
-    "choose_facts",
-    "corpus",
-    "listing_samples",
-    "reading_sample",
-    "watch",
-    "writing_samples",
-]

@@ -13,7 +13,9 @@ def _setting(default, text: str):
 class FitConfig:
     start: str = _setting("", "checkpoint folder to begin with, such as models/demo; empty: random weights")
     steps: int = _setting(2600, "steps in all")
-    basics: int = _setting(500, "first steps, for eyes and reading alone: what stands where, and short memories")
+    basics: int = _setting(
+        500, "first steps, for eyes and reading alone: what stands where, and short memories"
+    )
     worlds: int = _setting(3, "worlds seen in one step")
     clips: int = _setting(8, "clips seen in a row in each of them")
     readings: int = _setting(8, "reading conversations in one step")

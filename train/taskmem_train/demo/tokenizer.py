@@ -1,4 +1,6 @@
-"""A small byte-level BPE with Qwen's special tokens and chat template, learned from the demo home's language."""
+"""A small byte-level BPE with Qwen's special tokens and chat template, learned from the demo home's
+language.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ SPECIAL = (
     "<think>",
     "</think>",
 )
-# How Qwen2 and Qwen3 cut text before merging: contractions, words with what stands before them, single digits, rest.
+# How Qwen2 and Qwen3 cut text before merging: contractions, words with what stands before them, single
+# digits, rest.
 _WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _TEMPLATE = (
     "{%- for message in messages -%}"
