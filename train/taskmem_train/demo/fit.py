@@ -10,8 +10,9 @@ import math
 import random
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -180,17 +181,18 @@ def _shift(sample, by: int):
 
 
 def _works(folder: Path, config: FitConfig, first: int) -> Iterator[Work]:
-    """The steps' work in order, made a few steps ahead by another process."""
+    """The steps' work in order, made some steps ahead by other processes."""
     torch.multiprocessing.set_sharing_strategy("file_system")
-    with ProcessPoolExecutor(1, mp_context=torch.multiprocessing.get_context("spawn")) as pool:
-        ahead = [
-            pool.submit(_make_work, step, str(folder), config)
-            for step in range(first, min(first + 4, config.steps))
-        ]
-        for step in range(first, config.steps):
+    steps = iter(range(first, config.steps))
+    with ProcessPoolExecutor(config.workers, mp_context=torch.multiprocessing.get_context("spawn")) as pool:
+
+        def submit(count: int) -> list[Future[Work]]:
+            return [pool.submit(_make_work, step, str(folder), config) for step in islice(steps, count)]
+
+        ahead = submit(4 * config.workers)
+        while ahead:
             work = ahead.pop(0).result()
-            if step + 4 < config.steps:
-                ahead.append(pool.submit(_make_work, step + 4, str(folder), config))
+            ahead += submit(1)
             yield work
 
 

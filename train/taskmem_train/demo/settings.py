@@ -28,4 +28,5 @@ class FitConfig:
     save_every: int = _setting(100, "steps between checkpoints")
     device: str = _setting("cpu", "where to train: cpu or cuda")
     threads: int = _setting(2, "processor threads")
+    workers: int = _setting(1, "processes that draw the worlds; more where a GPU would wait for them")
     compile: bool = _setting(True, "fuse the decoder layers (a third faster on a CPU; wants a C++ compiler)")
