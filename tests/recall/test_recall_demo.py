@@ -14,7 +14,7 @@ STEP_NS = 10_000_000_000
 SEED, CLIPS, QUESTIONS = 5_000_001, 40, 40
 
 pytestmark = pytest.mark.skipif(
-    not (DEMO / "config.json").is_file(), reason="models/demo is not here: train it with taskmem-train demo-model"
+    not (DEMO / "config.json").is_file(), reason="models/demo is not here: taskmem-train demo-model trains it"
 )
 
 
