@@ -56,19 +56,10 @@ def task_line(task: Task, zone: dt.tzinfo | None) -> str:
 
 
 def memory_record(memory: Memory, zone: dt.tzinfo | None) -> dict[str, Any]:
-    names = (
-        "id",
-        "camera",
-        "episode",
-        "start_ns",
-        "end_ns",
-        "text",
-        "model",
-        "revision",
-        "adapter",
-        "prompt_hash",
-    )
-    record = {"type": "memory"} | {name: getattr(memory, name) for name in names}
+    left_out = ("pose", "thumbnail", "created_ns")
+    record = {"type": "memory"} | {
+        name: value for name, value in vars(memory).items() if name not in left_out
+    }
     record |= {"start": iso(memory.start_ns, zone), "end": iso(memory.end_ns, zone)}
     return record | {"pose": vars(memory.pose) if memory.pose else None}
 

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from taskmem_ros.home.facts import Fact, visible_facts
+from taskmem_ros.home.facts import FACT_KINDS, Fact, visible_facts
 from taskmem_ros.home.language import clause
 from taskmem_ros.home.things import (
     COLOURS,
@@ -28,7 +28,7 @@ from taskmem_ros.home.things import (
 from taskmem_ros.home.world import STEP_NS, HomeSim
 
 SAMPLE_TIMES_S = (0.0, 2.5, 5.0, 7.5)  # the frames of a 10 s clip at the default sampling rate
-QUESTION_KINDS = ("object", "person", "clothes", "event", "state")
+QUESTION_KINDS = FACT_KINDS  # a question is of the kind of the facts that answer it
 Observation = Sequence[Fact]
 
 _SWITCHING = {"opened": "open", "closed": "closed", "switched on": "on", "switched off": "off"}
