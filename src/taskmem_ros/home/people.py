@@ -46,8 +46,8 @@ def draw_person(
     """A person with the feet at (x, feet). clothes: (colour, garment). holding: a thing's name or ""."""
     looks = LOOKS[name]
     colour, garment = RGB[clothes[0]], clothes[1]
-    head_top = feet - looks.height + (16 if sitting else 0)
-    chin = head_top + 22
+    chin = _chin(feet, name, sitting)
+    head_top = chin - 22
     hip = chin + 34
     _legs(image, x, hip, feet, looks.legs, sitting)
     hem = hip if garment == "shirt" else min(hip + 18, feet - 6)
@@ -60,8 +60,17 @@ def draw_person(
     _arms(image, x, chin, colour, looks.skin, waving, reaching)
     _head(image, x, head_top, chin, looks)
     if holding:
-        inward = 20 if x < image.shape[1] // 2 else -20  # never out of the picture
-        draw_thing(image, x + inward, chin + 42, holding)
+        draw_thing(image, *hand(x, feet, name, sitting, image.shape[1]), holding)
+
+
+def hand(x: int, feet: int, name: str, sitting: bool, width: int) -> tuple[int, int]:
+    """Where the foot of a thing is that a person with the feet at (x, feet) holds, in a picture so wide."""
+    inward = 20 if x < width // 2 else -20  # never out of the picture
+    return x + inward, _chin(feet, name, sitting) + 42
+
+
+def _chin(feet: int, name: str, sitting: bool) -> int:
+    return feet - LOOKS[name].height + (16 if sitting else 0) + 22
 
 
 def _legs(image, x, hip, feet, colour, sitting) -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from taskmem_ros.home.furniture import draw_piece
-from taskmem_ros.home.people import draw_person
+from taskmem_ros.home.people import draw_person, hand
 from taskmem_ros.home.sketch import draw_device, draw_door, draw_lamp, draw_window
 from taskmem_ros.home.sprites import draw_thing
 from taskmem_ros.home.things import DOOR, DOOR_SPOT, LIGHT, ROOMS, state_word
@@ -22,6 +22,7 @@ WIDTH, HEIGHT = 320, 240
 MARGIN = 8  # how far the camera's aim may be off, pixels
 TOP = 122  # where furniture ends and things stand
 FLOOR = 176
+FEET = HEIGHT + MARGIN - 6  # where people stand
 SLOT_X = (-20, 20)  # where on a piece of furniture a thing stands
 
 _FLOORS = {
@@ -55,9 +56,10 @@ class HomeCamera:
         """(label, x, y) of what the frame at t_ns shows, pixels: for training eyes, never for a policy.
 
         Labels: "thing red mug", "person Anna", "colour red" and "garment shirt" of a person's clothes,
-        "sitting", "waving", "holding red mug", "piece sofa", "door open", "light on", "tv off" and so on; and
+        "sitting", "waving", "piece sofa", "door open", "light on", "tv off" and so on; and
         where things are and people stand, each where it stands itself: "mug on sofa", "red on sofa", "Anna by
-        sofa". A drive has none.
+        sofa"; and where a thing in somebody's hand is: "holding red mug", "holding red", "holding mug",
+        "holding by Anna". A drive has none.
         """
         sim, state, room = self.sim, self.sim.state(t_ns), self.sim.room(t_ns)
         if sim.drive(t_ns) > 0.0:
@@ -85,9 +87,13 @@ class HomeCamera:
                 colour, garment = sim.clothes(name, t_ns)
                 spot = DOOR if person.spot == DOOR_SPOT else sim.order[room][person.spot]
                 labels = [f"person {name}", f"{name} by {spot}", f"colour {colour}", f"garment {garment}"]
-                labels += ["sitting"] * person.sitting + [f"holding {person.holding}"] * bool(person.holding)
+                labels += ["sitting"] * person.sitting
                 labels += ["waving"] * (sim.step(t_ns // STEP_NS).actions[name].verb == "wave")
                 found += [(label, middles[person.spot], HEIGHT - 50) for label in labels]
+                if person.holding:
+                    x, y = hand(middles[person.spot], FEET, name, person.sitting, WIDTH + 2 * MARGIN)
+                    words = (person.holding, *person.holding.split(), f"by {name}")
+                    found += [(f"holding {word}", x, y - 15) for word in words]
         return [(label, float(x - aim_x), float(y - aim_y)) for label, x, y in found]
 
     def _view(self, room: str, t_ns: int) -> np.ndarray:
@@ -119,7 +125,7 @@ class HomeCamera:
             draw_person(
                 image,
                 column_x(person.spot, sim.door_left[room]),
-                HEIGHT + MARGIN - 6,
+                FEET,
                 name,
                 sim.clothes(name, t_ns),
                 sitting=person.sitting,

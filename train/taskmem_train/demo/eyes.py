@@ -34,7 +34,7 @@ _DEEDS = (
 )
 LABELS = (
     *(f"thing {thing}" for thing in _THINGS),
-    *(f"holding {thing}" for thing in _THINGS),
+    *(f"holding {held}" for held in (*_THINGS, *COLOURS, *KINDS, *(f"by {name}" for name in PEOPLE))),
     *(f"person {name}" for name in PEOPLE),
     *(f"colour {colour}" for colour in COLOURS),
     *(f"garment {garment}" for garment in GARMENTS),

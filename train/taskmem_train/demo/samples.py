@@ -139,10 +139,15 @@ def listing_samples(seen: Sequence[SeenClip], rng: random.Random) -> list[Sample
 
 
 def reading_sample(rng: random.Random, turns: int = 8, most: int = 8) -> Sample:
-    """Questions about up to `most` memories of a home in which anything may lie anywhere."""
+    """Questions about up to `most` memories: half of a home in which anything may lie anywhere, half of one
+    that lives.
+    """
     count = rng.randint(1, most)
-    pool = _Pool(rng)
-    stated = [pool.facts(rng) for _ in range(count)]
+    if rng.random() < 0.5:
+        pool = _Pool(rng)
+        stated = [pool.facts(rng) for _ in range(count)]
+    else:
+        stated = _lived(count, rng)
     memories = _dated([memory_text(facts, rng) for facts in stated], rng)
     asked = []
     for _ in range(turns):
@@ -224,6 +229,16 @@ def _blank() -> Clip:
     return Clip("camera", 0, 0, 1, (Frame(0, "camera", np.zeros((32, 32, 3), np.uint8)),))
 
 
+def _lived(count: int, rng: random.Random) -> list[list[Fact]]:
+    """What memories of `count` clips in a row would state, without a look at them."""
+    sim, first = HomeSim(rng.randrange(TRAIN_SEEDS)), rng.randrange(20)
+    stated: list[list[Fact]] = []
+    for index in range(first, first + count):
+        facts = visible_facts(sim, [index * STEP_NS + int(s * 1e9) for s in SAMPLE_TIMES_S])
+        stated.append(choose_facts(facts, {fact for facts in stated for fact in facts}, rng))
+    return stated
+
+
 class _Pool:
     """A few rooms, things and people, so that they recur and contradict each other, all else at random."""
 
@@ -275,7 +290,7 @@ def _query(stated: Sequence[Sequence[Fact]], rng: random.Random):
     if not queries or draw < 0.08:
         return random_query(rng)
     query = rng.choice(queries)
-    if draw < 0.5:
+    if draw < 0.55:
         misses = [miss for miss in near_misses(query, rng) if look_up(miss, stated) is None]
         return misses[0] if misses else random_query(rng)
     return query
