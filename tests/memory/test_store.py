@@ -6,7 +6,7 @@ import time
 import pytest
 
 from taskmem_ros.clips import Gap, Pose
-from taskmem_ros.memory import Store, StoreError
+from taskmem_ros.memory import Box, Memory, Scope, Store, StoreError
 
 S = 1_000_000_000
 
@@ -56,6 +56,43 @@ def test_impossible_values_are_refused_with_a_sentence(store):
     with pytest.raises(ValueError, match="not finite"):
         remember(store, "A door.", 0, pose=Pose("map", float("nan"), 0, 0, 0, 0, 0, 1))
     assert store.memories() == []
+
+
+def test_a_batch_is_written_as_one_by_one(store):
+    pose = Pose("map", 1.5, -2.0, 0.0, 0.0, 0.0, 0.6, 0.8, map_id="home")
+    batch = [
+        Memory(
+            7, "hall", 0, 10 * S, 20 * S, " The umb\x00rella. ", pose, "demo", "r", "a", "p", b"\xff\xd8x"
+        ),
+        Memory(7, "attic", 3, 20 * S, 20 * S, "A kettle.", model="other"),
+    ]
+    written = store.add_memories(batch)
+    assert [memory.id for memory in written] == [1, 2]
+    assert store.memories() == written  # with pictures, poses and writers
+    assert written[0].text == "The umb rella." and written[0].created_ns > 0
+    assert store.ids_matching("kettle", 5) == [2]
+    assert store.ids_in(Scope(box=Box(1, -3, 2, -1)), 5) == [1]
+    assert store.add_memories([]) == [] and store.check() == []
+
+
+def test_of_a_batch_with_one_impossible_memory_none_is_written(store):
+    good = Memory(0, "hall", 0, 0, S, "A door.")
+    for wrong, why in (
+        (dataclasses.replace(good, text=" "), "is empty"),
+        (dataclasses.replace(good, start_ns=2 * S), "before its start"),
+        (dataclasses.replace(good, pose=Pose("map", float("inf"), 0, 0, 0, 0, 0, 1)), "not finite"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            store.add_memories([good, wrong])
+    with pytest.raises(StoreError):  # found out by the file only: no such source
+        store.add_memories([good, good], source_id=5)
+    assert store.memories() == [] and store.check() == []
+
+
+def test_a_batch_belongs_to_its_source(store):
+    source = store.add_source("a.mcap", "f", "hall")
+    store.add_memories([Memory(0, "hall", 0, i * S, i * S, "A door.") for i in range(3)], source_id=source.id)
+    assert store.forget_source(source.id) == 3
 
 
 def test_text_that_utf8_cannot_hold_is_stored_readably(store):
