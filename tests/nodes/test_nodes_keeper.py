@@ -13,9 +13,10 @@ pytest.importorskip("taskmem.msg", reason="the interfaces are not built: run mak
 from taskmem_ros.clips import Gap
 from taskmem_ros.memory import Store
 from taskmem_ros.memory.retention import Retention
+from taskmem_ros.nodes.agent_parameters import AGENT
 from taskmem_ros.nodes.diagnostics import ERROR, OK, WARN, store_status
 from taskmem_ros.nodes.keeper import Keeper, retention
-from taskmem_ros.nodes.parameters import AGENT, defaults
+from taskmem_ros.nodes.parameters import defaults
 from taskmem_ros.nodes.recorder import Recorder
 
 S = 1_000_000_000

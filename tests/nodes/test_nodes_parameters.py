@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskmem_ros.nodes.parameters import AGENT, check_agent, defaults, image_topic
+from taskmem_ros.nodes.agent_parameters import AGENT, check_agent, image_topic
+from taskmem_ros.nodes.parameters import defaults
 
 
 def values(**changes):

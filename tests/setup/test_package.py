@@ -56,7 +56,7 @@ def test_the_manifest_is_for_apt_alone():
 
 
 def test_the_parameters_file_has_every_parameter_with_its_default():
-    parameters = pytest.importorskip("taskmem_ros.nodes.parameters")
+    parameters = pytest.importorskip("taskmem_ros.nodes.agent_parameters")
     ((node, content),) = yaml.safe_load((ROOT / "config" / "agent.yaml").read_text()).items()
     written = content["ros__parameters"]
     # autostart is true in the file, as in the launch file's arguments: who takes it wants a running agent.

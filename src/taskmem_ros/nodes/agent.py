@@ -14,6 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from . import diagnostics, parameters
+from .agent_parameters import AGENT, check_agent
 from .diagnostics import ERROR, OK, WARN, Status
 from .mailbox import Mailbox
 from .runner import run
@@ -41,14 +42,14 @@ class TaskmemAgent(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("taskmem_agent")
-        parameters.declare(self, parameters.AGENT)
-        parameters.check_agent(self._values())
+        parameters.declare(self, AGENT)
+        check_agent(self._values())
         self._work: Any = None
         self._mailbox = Mailbox(self)
         parameters.guard(
             self,
-            parameters.AGENT,
-            parameters.check_agent,
+            AGENT,
+            check_agent,
             configured=lambda: self._work is not None,
             changed=lambda: self._mailbox.post(self._apply_parameters),
         )
@@ -129,7 +130,7 @@ class TaskmemAgent(LifecycleNode):
 
     def _configure(self) -> None:
         values = self._values()
-        parameters.check_agent(values)
+        check_agent(values)
         self._wait_for_model(self._ended)
         self._loading = True
         self._publish_diagnostics()
@@ -216,7 +217,7 @@ class TaskmemAgent(LifecycleNode):
         self.get_logger().error(self._last_error + trace)
 
     def _values(self) -> dict[str, Any]:
-        return parameters.read(self, parameters.AGENT)
+        return parameters.read(self, AGENT)
 
     def _state(self) -> str:
         return self._state_machine.current_state[1]
@@ -241,7 +242,7 @@ class _ToRos(logging.Handler):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    return run(TaskmemAgent, args, __doc__, parameters.AGENT)
+    return run(TaskmemAgent, args, __doc__, AGENT)
 
 
 if __name__ == "__main__":

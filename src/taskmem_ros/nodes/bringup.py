@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .parameters import AGENT
+from .agent_parameters import AGENT
 
 _AGENT_DEFAULTS = {spec.name: spec for spec in AGENT}
 

@@ -21,13 +21,13 @@ from taskmem_ros.policy import Draft, Engine, MemoryPolicy
 from taskmem_ros.recall import Recall
 
 from . import qos
+from .agent_parameters import clip_settings, image_topic
 from .camera_input import CameraInput, Counters
 from .conversions import coverage_message, memory_message, task_message
 from .diagnostics import Status, camera_status, policy_status, questions_status, store_status
 from .keeper import Keeper, retention
 from .mailbox import Mailbox
 from .markers import MemoryMarkers
-from .parameters import clip_settings, image_topic
 from .poses import PoseLookup
 from .recorder import Recorder
 from .services import Services
