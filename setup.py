@@ -57,11 +57,17 @@ setup(
         "rosbags-image>=0.10",
     ],
     extras_require={
+        # Search by meaning with an encoder that is an ONNX file; others need nothing more.
+        "meaning": [
+            "onnxruntime>=1.17",
+        ],
         # Parquet, for `taskmem export`.
         "export": [
             "pyarrow>=14",
         ],
         "test": [
+            "onnx>=1.16",
+            "onnxruntime>=1.17",
             "pyarrow>=14",
             "pytest",
             "ruff",

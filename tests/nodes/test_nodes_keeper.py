@@ -72,14 +72,14 @@ def test_what_diagnostics_say(store, tmp_path):
     keeper = Keeper(store, Retention(max_bytes=1), lambda: 3 * DAY, lambda gap: None)
     with closing(recorder), closing(keeper):
         wait(lambda: keeper.last)
-        status = store_status(store.path, recorder, keeper)
+        status = store_status(store.path, recorder, keeper, None)
         assert status.level == WARN and "over retention.max_megabytes" in status.message
         assert status.values["memories forgotten"] == 4 and status.values["bytes"] > 0
         keeper.last = None
-        assert store_status(store.path, recorder, keeper).level == OK
+        assert store_status(store.path, recorder, keeper, None).level == OK
         recorder.error = "it is full"
-        assert store_status(store.path, recorder, keeper).level == ERROR
-        assert "gone" in store_status(tmp_path / "none.db", recorder, keeper).message
+        assert store_status(store.path, recorder, keeper, None).level == ERROR
+        assert "gone" in store_status(tmp_path / "none.db", recorder, keeper, None).message
 
 
 def test_a_store_that_refuses_is_told_of_and_tried_again(store, caplog):

@@ -151,6 +151,25 @@ def test_vectors_of_another_encoder_are_made_anew(tmp_path):
         other.name = "other letters"
         indexer = VectorIndexer(store, other)
         assert store.encoder() == ("other letters", 64) and indexer.step() == 1
+        # Vectors of two encoders are not compared.
+        assert Search(store, LetterEncoder())("amug") == [] != Search(store, other)("amug")
+
+
+def test_a_vector_that_could_not_be_made_is_made_later(tmp_path):
+    class Failing(LetterEncoder):
+        def encode(self, texts):
+            raise RuntimeError("no room")
+
+    with Store.open(tmp_path / "memory.db") as store:
+        store.add_memory("a", 0, 0, S, "An older mug.")
+        indexer = VectorIndexer(store, LetterEncoder())
+        store.add_memory("a", 0, 2 * S, 3 * S, "A new mug.")
+        working, indexer._encoder = indexer._encoder, Failing()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="no room"):
+                indexer.step()
+        indexer._encoder = working
+        assert [indexer.step(), indexer.step(), indexer.step()] == [1, 1, 0]
 
 
 def test_the_nearest_vectors_are_those_of_an_exact_search(tmp_path):

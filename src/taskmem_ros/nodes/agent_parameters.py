@@ -116,6 +116,13 @@ AGENT: tuple[Spec, ...] = (
         0.5,
         3600.0,
     ),
+    Spec(
+        "encoder",
+        "",
+        "Sentence encoder for search by meaning: a folder (with model.onnx, or as transformers saves it) or "
+        "a hub id; empty: search by words, place and time.",
+        when="unconfigured",
+    ),
     Spec("thumbnail_width", 160, "Width of the JPEG stored with each memory, pixels; 0: none.", 0, 1920),
     Spec(
         "thumbnails.megabytes_per_day",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -10,8 +11,9 @@ from sensor_msgs.msg import CompressedImage
 from taskmem import msg
 
 from taskmem_ros.clips import Gap, Pose
-from taskmem_ros.memory import Memory, Task
-from taskmem_ros.recall import Evidence
+from taskmem_ros.memory import Box, Memory, Scope, Task
+from taskmem_ros.recall import Evidence, Near
+from taskmem_ros.recall.when import MachineZone, time_asked
 
 TASK_STATUS = {
     "queued": msg.Task.STATUS_QUEUED,
@@ -87,10 +89,12 @@ def evidence_message(evidence: Evidence) -> msg.Evidence:
         memory_id=memory.id,
         text=memory.text,
         camera=memory.camera,
+        episode=memory.episode,
         start=time_message(memory.start_ns),
         end=time_message(memory.end_ns),
         has_pose=memory.pose is not None,
         score=float(evidence.score),
+        reasons=[msg.Reason(by=r.by, rank=r.rank, detail=r.detail) for r in evidence.reasons],
         thumbnail=thumbnail_message(memory),
     )
     if memory.pose is not None:
@@ -99,6 +103,41 @@ def evidence_message(evidence: Evidence) -> msg.Evidence:
         message.pose.pose = pose_message(memory.pose)
         message.map_id = memory.pose.map_id
     return message
+
+
+def scope_of(request: Any, now_ns: int) -> Scope:
+    """Which memories a SearchMemory request may find.
+
+    Raises ValueError for a time in words that says no time, or stands beside another, and for a box that ends
+    before it begins.
+    """
+    since, until = nanoseconds(request.since) or None, nanoseconds(request.until) or None
+    if request.when.strip():
+        if since is not None or until is not None:
+            raise ValueError(f"when is {request.when!r} beside since or until; give either of them.")
+        now = dt.datetime.fromtimestamp(now_ns / 1e9, MachineZone())
+        said = time_asked(request.when, now)
+        if said is None or any(letter.isalnum() for letter in said.rest):
+            raise ValueError(
+                f"when is {request.when!r}, which is no time; write it as in 'this morning', 'an hour ago' "
+                "or 'between 2 and 3 pm'."
+            )
+        since, until = said.since_ns, said.until_ns
+    box = None
+    if request.in_box:
+        low, high = request.box_min, request.box_max
+        heights = (low.z, high.z) if high.z > low.z else ()
+        box = Box(low.x, low.y, high.x, high.y, *heights, map_id=request.map_id or None)
+    episode = None if request.episode < 0 else request.episode
+    return Scope(since, until, request.camera or None, episode, box)
+
+
+def near_of(request: Any) -> Near | None:
+    """The place of a SearchMemory request. Raises ValueError where it is none."""
+    if not request.near_place:
+        return None
+    radius = request.radius or None
+    return Near(request.place.x, request.place.y, radius_m=radius, map_id=request.map_id or None)
 
 
 def task_message(task: Task) -> msg.Task:

@@ -112,8 +112,8 @@ def questions_status(active: bool, stats: Any, last_error: str) -> Status:
     return Status("questions", "ask_memory", OK, "serving" if active else "not active", values)
 
 
-def store_status(path: Path, recorder: Any, keeper: Any) -> Status:
-    """recorder: Recorder. keeper: Keeper."""
+def store_status(path: Path, recorder: Any, keeper: Any, indexer: Any | None) -> Status:
+    """recorder: Recorder. keeper: Keeper. indexer: Indexer, None where there is no encoder."""
     try:
         size, free = path.stat().st_size, shutil.disk_usage(path.parent).free
     except OSError as error:  # deleted, or its disk taken away, while it is open
@@ -126,13 +126,17 @@ def store_status(path: Path, recorder: Any, keeper: Any) -> Status:
         "memories given up": recorder.given_up,
         **{f"{table} forgotten": number for table, number in keeper.taken.items()},
         "longest step of forgetting": keeper.last.longest_s if keeper.last else 0.0,
-        "last error": recorder.last_error or keeper.error,
+        "encoder": indexer.encoder.name if indexer else "none",
+        "vectors made": indexer.made if indexer else 0,
+        "last error": recorder.last_error or keeper.error or (indexer.error if indexer else ""),
     }
     level, message = OK, "open"
     if recorder.error:
         level, message = ERROR, recorder.error
     elif keeper.error:
         level, message = WARN, keeper.error
+    elif indexer and indexer.error:
+        level, message = WARN, indexer.error
     elif keeper.last and keeper.last.short_bytes:
         too_much = keeper.last.short_bytes / 1e6
         level, message = (

@@ -9,10 +9,10 @@ from typing import Any
 from rclpy.callback_groups import ReentrantCallbackGroup
 from taskmem import srv
 
-from taskmem_ros.memory import Scope, Store, StoreError, Task
-from taskmem_ros.recall import Answer, Evidence, Recall, Search, answer_task
+from taskmem_ros.memory import Store, StoreError, Task
+from taskmem_ros.recall import Answer, Encoder, Evidence, Recall, Search, answer_task
 
-from .conversions import KIND_NAMES, TASK_STATUS, evidence_message, nanoseconds
+from .conversions import KIND_NAMES, TASK_STATUS, evidence_message, nanoseconds, near_of, scope_of
 from .mailbox import Mailbox
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class Services:
         mailbox: Mailbox,
         store: Store,
         recall: Recall,
+        encoder: Encoder | None,
         ask_timeout_s: float,
         provenance: Callable[[], dict[str, str]],
         published_task: Callable[[Task], None],
@@ -43,7 +44,7 @@ class Services:
         self.last_error = ""
         self._node, self._mailbox, self._store, self._recall = node, mailbox, store, recall
         self._provenance, self._published = provenance, published_task
-        self._search_memories = Search(store)
+        self._search_memories = Search(store, encoder)
         self._servers: list[Any] = []
         self._pending = 0
         self._closing = False
@@ -147,12 +148,16 @@ class Services:
         return self._recall.ask(request.question, list(request.choices), since, until, timeout_s)
 
     def _search(self, request: Any, response: Any) -> None:
-        scope = Scope(
-            nanoseconds(request.since) or None, nanoseconds(request.until) or None, request.camera or None
-        )
+        try:
+            scope, near = scope_of(request, self._now()), near_of(request)
+        except ValueError as error:
+            response.message = str(error)
+            return
         response.watermark = self._store.watermark()
-        hits = self._search_memories(request.query, scope=scope, limit=request.limit or SEARCH_LIMIT)
-        response.hits = [evidence_message(Evidence(hit.memory, hit.score)) for hit in hits]
+        hits = self._search_memories(
+            request.query, near=near, scope=scope, limit=request.limit or SEARCH_LIMIT
+        )
+        response.hits = [evidence_message(Evidence(hit.memory, hit.score, hit.reasons)) for hit in hits]
         response.success = True
 
     def _submit(self, request: Any, response: Any) -> None:

@@ -14,23 +14,25 @@ from typing import Any
 from rclpy.qos import QoSProfile
 from taskmem import msg
 
-from taskmem_ros.clips import INACTIVE, Clip, ClipQueue, Gap
+from taskmem_ros.clips import INACTIVE, Clip, Gap
 from taskmem_ros.clips.bridge import working_cv_bridge
 from taskmem_ros.memory import Memory, Store, default_database
 from taskmem_ros.policy import Draft, Engine, MemoryPolicy
-from taskmem_ros.recall import Recall
+from taskmem_ros.recall import Recall, load_encoder
 
 from . import qos
 from .agent_parameters import clip_settings, image_topic
 from .camera_input import CameraInput, Counters
 from .conversions import coverage_message, memory_message, task_message
 from .diagnostics import Status, camera_status, policy_status, questions_status, store_status
+from .indexer import Indexer
 from .keeper import Keeper, retention
 from .mailbox import Mailbox
 from .markers import MemoryMarkers
 from .poses import PoseLookup
 from .recorder import Recorder
 from .services import Services
+from .work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ END_S = 0.5
 class Work:
     """Built by configure (which may take minutes: the model is loaded here), used by activate and deactivate.
 
-    Raises LoadError, StoreError or ValueError with a sentence when something cannot be had.
+    Raises LoadError, EncoderError, StoreError or ValueError with a sentence when something cannot be had.
     """
 
     def __init__(self, node: Any, mailbox: Mailbox, values: Mapping[str, Any]) -> None:
@@ -90,9 +92,16 @@ class Work:
         self._markers = MemoryMarkers(node, self.store, values["cameras"], here, values["markers_shown"])
         undo.callback(self._markers.close)
 
+        encoder = load_encoder(values["encoder"]) if values["encoder"] else None
+        self._indexer = Indexer(self.store, encoder) if encoder else None
+        if self._indexer:
+            undo.callback(self._indexer.close)
+
         def publish_memory(memory: Memory) -> None:
             memories.publish(memory_message(memory))
             self._markers.add(memory)
+            if self._indexer:
+                self._indexer.wake()
 
         self._recorder = Recorder(
             self.store,
@@ -125,7 +134,13 @@ class Work:
             node,
             mailbox,
             self.store,
-            Recall(self.store, self._engine.complete, now_ns=lambda: node.get_clock().now().nanoseconds),
+            Recall(
+                self.store,
+                self._engine.complete,
+                encoder=encoder,
+                now_ns=lambda: node.get_clock().now().nanoseconds,
+            ),
+            encoder,
             values["ask_timeout"],
             self._reader,
             lambda task: tasks.publish(task_message(task)),
@@ -212,7 +227,7 @@ class Work:
                 self.active, stats, policy.report, policy.provenance, self._queue, recorder.gap_seconds
             ),
             questions_status(self.active, stats, self._services.last_error),
-            store_status(self.store.path, recorder, self._keeper),
+            store_status(self.store.path, recorder, self._keeper, self._indexer),
         ]
 
     def _pose_lookup(self) -> PoseLookup:
@@ -271,26 +286,6 @@ class Work:
                 )
             )
         return statuses
-
-
-class WorkQueue(ClipQueue):
-    """Knows which clip the engine has in hand: it is remembered or given up, by who asks for it first."""
-
-    def __init__(self, size: int, policy: str) -> None:
-        super().__init__(size, policy)
-        self._in_hand: list[Clip] = []
-
-    def get(self, timeout: float | None = None) -> Clip | None:
-        clip = super().get(timeout)
-        self._in_hand = [] if clip is None else [clip]
-        return clip
-
-    def hand_over(self) -> Clip | None:
-        """The clip that was taken last, once; None when it was handed over before."""
-        try:
-            return self._in_hand.pop()  # atomic
-        except IndexError:
-            return None
 
 
 def database_of(namespace: str) -> Path:

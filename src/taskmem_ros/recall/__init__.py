@@ -6,9 +6,9 @@ from taskmem_ros.recall.find import find
 from taskmem_ros.recall.place import Near
 from taskmem_ros.recall.prompt import Reading, parse_reading, reading_prompt, reading_reply
 from taskmem_ros.recall.recall import MAX_NEW_TOKENS, MEMORIES_READ, Recall
-from taskmem_ros.recall.search import Found, Reason, Search, VectorIndexer
+from taskmem_ros.recall.search import Found, Search, VectorIndexer
 from taskmem_ros.recall.tasks import answer_task
-from taskmem_ros.recall.types import Answer, Completion, Evidence, Reader
+from taskmem_ros.recall.types import Answer, Completion, Evidence, Reader, Reason
 from taskmem_ros.recall.watching import GAP_WORDS, unwatched
 
 __all__ = [

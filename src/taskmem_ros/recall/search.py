@@ -15,24 +15,13 @@ from taskmem_ros.memory.scope import EVERYTHING, Scope
 from taskmem_ros.memory.words import terms
 from taskmem_ros.recall.encoder import Encoder
 from taskmem_ros.recall.place import Near, rank_by_place
+from taskmem_ros.recall.types import Reason
 from taskmem_ros.recall.words import WordHit, rank_by_words
 
 RANKED = 200  # of every list
 DAMPING = 20  # RRF's k: how much the first ranks are worth against the later ones
 # How much a rank in each list counts.
 WEIGHTS = {"words": 1.0, "meaning": 0.7, "place": 1.0, "time": 1.0}
-
-
-@dataclass(frozen=True)
-class Reason:
-    """How a search found a memory.
-
-    by: "words", "meaning", "place" or "time". rank: in that list, from 1. detail: for people.
-    """
-
-    by: str
-    rank: int
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +74,7 @@ class Search:
             shares = {hit.id: hit.share for hit in hits}
             if any(term.required for term in looked_for):
                 allowed = {hit.id for hit in hits}
-        if looked_for and self._encoder is not None and self._store.encoder() is not None:
+        if looked_for and self._encoder is not None and self._has_vectors():
             vector = self._encoder.encode([text])[0]
             nearest = self._store.nearest(vector, depth, scope)
             lists["meaning"] = [(number, f"{cosine:.2f} alike") for number, cosine in nearest]
@@ -104,6 +93,10 @@ class Search:
             for number, score, reasons in best
             if number in memories  # it may have been forgotten meanwhile
         ]
+
+    def _has_vectors(self) -> bool:
+        """Whether the store's vectors, if any, are this encoder's: those of another cannot be compared."""
+        return self._store.encoder() == (self._encoder.name, self._encoder.dimensions)
 
 
 def _fused(
@@ -139,15 +132,14 @@ class VectorIndexer:
     def step(self, batch: int = 64) -> int:
         """Make up to `batch` vectors. Returns how many; 0 when there is nothing to do."""
         rows = self._store.without_vector(batch, above=self._newest)
+        newest, left = max((number for number, _ in rows), default=self._newest), self._left
+        if not rows and left is not None:
+            rows = self._store.without_vector(batch, upto=left)
+            left = min(number for number, _ in rows) - 1 if rows else None
         if rows:
-            self._newest = max(number for number, _ in rows)
-        elif self._left is not None:
-            rows = self._store.without_vector(batch, upto=self._left)
-            self._left = min(number for number, _ in rows) - 1 if rows else None
-        if rows:
-            self._store.add_vectors(
-                [number for number, _ in rows], self._encoder.encode([t for _, t in rows])
-            )
+            vectors = self._encoder.encode([text for _, text in rows])
+            self._store.add_vectors([number for number, _ in rows], vectors)
+        self._newest, self._left = newest, left  # what failed is tried again
         return len(rows)
 
 

@@ -9,11 +9,28 @@ from taskmem_ros.memory import Memory
 
 
 @dataclass(frozen=True)
+class Reason:
+    """How a search found a memory.
+
+    by: "words", "meaning", "place" or "time". rank: in that list, from 1. detail: for people.
+    """
+
+    by: str
+    rank: int
+    detail: str
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """A memory that an answer stands on. score: 0..1, how well a search found it (see Found)."""
+    """A memory that an answer stands on, or that a search found.
+
+    score: 0..1, how well a search found it (see Found). reasons: how, the best first; none where it was read
+    for another reason, such as being the newest.
+    """
 
     memory: Memory
     score: float
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
