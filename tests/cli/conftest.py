@@ -13,7 +13,7 @@ from taskmem_ros.clips import Gap, Pose
 from taskmem_ros.memory import Store
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "ros"), str(HERE.parent / "policy")]
+sys.path[:0] = [str(HERE.parent / room) for room in ("ros", "policy", "recall")]
 DEMO_MODEL = HERE.parents[1] / "models" / "demo"
 
 

@@ -2,19 +2,11 @@
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tiny_encoder import SIZE, WORDS, make_encoder, make_tokenizer
 
 from taskmem_ros.recall import EncoderError, load_encoder
 
-WORDS = ["[PAD]", "[UNK]", "the", "red", "blue", "mug", "book", "is", "on", "table"]
 TEXTS = ["the red mug is on the table", "mug", "the blue book"]
-SIZE = 64
-
-
-def make_tokenizer():
-    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return tokenizer
 
 
 def check(encoder):
@@ -52,19 +44,7 @@ def test_an_onnx_file_with_its_tokenizer(tmp_path):
 
 
 def test_a_folder_that_transformers_saved(tmp_path):
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    config = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=SIZE,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=128,
-    )
-    BertModel(config).save_pretrained(tmp_path)
-    PreTrainedTokenizerFast(
-        tokenizer_object=make_tokenizer(), pad_token="[PAD]", unk_token="[UNK]"
-    ).save_pretrained(tmp_path)
+    make_encoder(tmp_path)
     check(load_encoder(str(tmp_path)))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "policy")]
+sys.path[:0] = [str(HERE), *(str(HERE.parent / room) for room in ("policy", "recall"))]
 
 DEMO_MODEL = HERE.parents[1] / "models" / "demo"
 _domains = itertools.count(os.getpid())

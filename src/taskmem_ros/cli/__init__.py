@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from taskmem_ros import __version__
-from taskmem_ros.cli import ask, doctor, export, ingest, keep, look, report
+from taskmem_ros.cli import ask, doctor, export, index, ingest, keep, look, report
 from taskmem_ros.cli.ros import NoRos, import_node_module
 from taskmem_ros.memory import StoreError
 
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     look.add_commands(commands)
     report.add_commands(commands)
     ingest.add_commands(commands)
+    index.add_commands(commands)
     keep.add_commands(commands)
     export.add_commands(commands)
     doctor.add_commands(commands)

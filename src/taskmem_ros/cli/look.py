@@ -12,6 +12,7 @@ from rich.text import Text
 
 from taskmem_ros.cli import show
 from taskmem_ros.cli.diary import Diary
+from taskmem_ros.cli.meaning import add_encoder_option, encoder_of
 from taskmem_ros.cli.paper import Paper
 from taskmem_ros.cli.pictures import Pictures, add_pictures_option, protocol
 from taskmem_ros.cli.times import TIME_HELP, add_zone_option, day, local, span_of, zone_of
@@ -65,9 +66,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
     search = commands.add_parser(
         "search",
-        help="memories by words, place and time, best first",
-        description="The memories that say most of the words (English stems) or were written nearest to a"
-        " place, best first; without either the newest.",
+        help="memories by words, meaning, place and time, best first",
+        description="The memories that say most of the words (English stems), mean the like (with an encoder)"
+        " or were written nearest to a place, best first; without either the newest.",
         epilog=SEARCH_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -85,6 +86,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_store_options(search)
     add_span_options(search)
+    search.add_argument("--episode", metavar="N", type=_count, help="only this episode")
+    add_encoder_option(search)
     add_limit(search, 10, "at most N memories (default: %(default)s)")
     add_pictures_option(search)
     search.set_defaults(run=run_search)
@@ -121,7 +124,7 @@ def _near(text: str) -> Near:
 
 def _count(text: str) -> int:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines; write 0, 1, 2, ...")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number; write 0, 1, 2, ...")
     return int(text)
 
 
@@ -198,10 +201,10 @@ def run_search(options: argparse.Namespace) -> int:
     paper = Paper()
     pictures = Pictures("off" if options.json else protocol(options.pictures, paper.terminal))
     with Store.open(options.database, read_only=True) as store:
-        hits = Search(store)(
+        hits = Search(store, encoder_of(options, store))(
             " ".join(options.words),
             near=options.near,
-            scope=Scope(since, until, options.camera),
+            scope=Scope(since, until, options.camera, options.episode),
             limit=options.limit or 10**6,
             thumbnails=pictures.shown,
         )
