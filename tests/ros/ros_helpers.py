@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,16 +108,16 @@ class Ros:
             for process in self.processes:
                 print(f"--- {process.log.name}\n{process.output()[-6000:]}")
 
-    def run(self, module: str, *words: str, name: str = "") -> Process:
-        """Start `python -m module words`."""
+    def run(self, module: str, *words: str, name: str = "", before: Sequence[str] = ()) -> Process:
+        """Start `python -m module words`; before: a command that starts it, such as nice."""
         log = self.folder / f"{name or module.rpartition('.')[2]}-{len(self.processes)}.log"
-        self.processes.append(Process([sys.executable, "-m", module, *words], log, self.environment))
+        command = [*before, sys.executable, "-m", module, *words]
+        self.processes.append(Process(command, log, self.environment))
         return self.processes[-1]
 
-    def agent(self, *, autostart: bool = True, **parameters: Any) -> Process:
-        return self.run(
-            "taskmem_ros.nodes.agent", "--ros-args", *_parameters({"autostart": autostart, **parameters})
-        )
+    def agent(self, *, autostart: bool = True, before: Sequence[str] = (), **parameters: Any) -> Process:
+        words = _parameters({"autostart": autostart, **parameters})
+        return self.run("taskmem_ros.nodes.agent", "--ros-args", *words, before=before)
 
     def home(self, **parameters: Any) -> Process:
         return self.run("taskmem_ros.nodes.home_camera", "--ros-args", *_parameters(parameters))
