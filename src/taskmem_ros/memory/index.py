@@ -7,10 +7,10 @@ thousands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taskmem_ros.memory.database import Connections
-from taskmem_ros.memory.scope import EVERYTHING, Box, Scope, scope_filter, scope_rows
+from taskmem_ros.memory.scope import EVERYTHING, Box, Scope, scope_filter, scope_ids, scope_rows
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,26 @@ class IndexRows:
 
     _connections: Connections
 
+    def narrowed(self, scope: Scope) -> Scope:
+        """The same scope with the first and the last id that its time and camera can have.
+
+        The index of words is by id: so it reads only a part of what a common word is in.
+        """
+        found = scope_ids(Scope(scope.since_ns, scope.until_ns, scope.camera))
+        if found is None or scope.first_id is not None:
+            return scope
+        with self._connections.read() as db:
+            sql = f"SELECT min(id), max(id) FROM ({found[0]})"
+            first, last = db.conn.execute(sql, found[1]).fetchone()
+        return replace(scope, first_id=1 if first is None else first, last_id=last or 0)
+
     def ids_matching(self, match: str, limit: int, scope: Scope = EVERYTHING) -> list[int]:
         """Ids of memories whose words match, the last written first."""
         tables, where, values = "memories_fts", "1", {}
         if scope != EVERYTHING:
             # CROSS JOIN fixes the order: first the words, then the rows that have them.
             tables += " CROSS JOIN memories AS m ON m.id = memories_fts.rowid"
-            where, values = scope_filter(scope)
-            first, last = self._id_range(scope)
-            where += " AND memories_fts.rowid BETWEEN :first_id AND :last_id"
-            values |= {"first_id": first, "last_id": last}
+            where, values = scope_filter(self.narrowed(scope), "memories_fts.rowid")
         sql = f"""SELECT memories_fts.rowid FROM {tables} WHERE memories_fts MATCH :match AND {where}
             ORDER BY memories_fts.rowid DESC LIMIT :limit"""
         with self._connections.read() as db:
@@ -50,7 +60,7 @@ class IndexRows:
         tables, where, values = "memories_fts", "1", {}
         if scope != EVERYTHING:
             tables += " CROSS JOIN memories AS m ON m.id = memories_fts.rowid"
-            where, values = scope_filter(scope)
+            where, values = scope_filter(self.narrowed(scope), "memories_fts.rowid")
         sql = f"""SELECT memories_fts.rowid FROM {tables} WHERE memories_fts MATCH :match AND {where}
             ORDER BY bm25(memories_fts), memories_fts.rowid DESC LIMIT :limit"""
         with self._connections.read() as db:
@@ -90,13 +100,3 @@ class IndexRows:
             WHERE id IN ({",".join(map(str, sorted(wanted)))}) AND {where}"""
         with self._connections.read() as db:
             return {row[0]: Neighbour(*row) for row in db.conn.execute(sql, values)}
-
-    def _id_range(self, scope: Scope) -> tuple[int, int]:
-        """The first and last id of memories that overlap the scope's time: no index is read beyond."""
-        if scope.since_ns is None and scope.until_ns is None:
-            return 0, 2**63 - 1
-        tables, where, values = scope_rows(Scope(scope.since_ns, scope.until_ns))
-        sql = f"SELECT min(m.id), max(m.id) FROM {tables} WHERE {where}"
-        with self._connections.read() as db:
-            first, last = db.conn.execute(sql, values).fetchone()
-        return (1, 0) if first is None else (first, last)

@@ -6,6 +6,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
+# Of all memories; with an index of its own.
+LONGEST = "SELECT end_ns - start_ns FROM memories ORDER BY end_ns - start_ns DESC LIMIT 1"
+
 
 def clean(text: str) -> str:
     """The text without what UTF-8 or SQLite cannot hold: lone surrogates become "?", NUL a space."""
@@ -21,8 +24,7 @@ def span_filter(
         # A row of no length counts where it starts. For memories the longest one bounds how far back to look.
         where.append(f"({table}.end_ns > :since OR {table}.start_ns >= :since)")
         if table == "m":
-            longest = "SELECT end_ns - start_ns FROM memories ORDER BY end_ns - start_ns DESC LIMIT 1"
-            where.append(f"m.start_ns >= :since - ({longest})")
+            where.append(f"m.start_ns >= :since - ({LONGEST})")
         values["since"] = since_ns
     if until_ns is not None:
         where.append(f"{table}.start_ns < :until")

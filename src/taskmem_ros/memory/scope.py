@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from taskmem_ros.memory.rows import span_filter
+from taskmem_ros.memory.rows import LONGEST, span_filter
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Box:
 
 @dataclass(frozen=True)
 class Scope:
-    """Memories that overlap [since_ns, until_ns), of a camera, an episode, written from inside a box.
+    """Memories that overlap [since_ns, until_ns), of a camera, an episode, written from inside a box, with
+    ids from first_id to last_id.
 
     None is all of them.
     """
@@ -39,12 +40,14 @@ class Scope:
     camera: str | None = None
     episode: int | None = None
     box: Box | None = None
+    first_id: int | None = None
+    last_id: int | None = None
 
 
 EVERYTHING = Scope()
 
 
-def scope_filter(scope: Scope) -> tuple[str, dict[str, Any]]:
+def scope_filter(scope: Scope, id_column: str = "m.id") -> tuple[str, dict[str, Any]]:
     """SQL and its values for rows of `memories AS m` that are of the scope. Exact, and for rows at hand."""
     where, values = span_filter("m", scope.since_ns, scope.until_ns, scope.camera)
     if scope.episode is not None:
@@ -54,6 +57,12 @@ def scope_filter(scope: Scope) -> tuple[str, dict[str, Any]]:
         tests, more = _inside(scope.box)
         where += f" AND {tests}"
         values |= more
+    if scope.first_id is not None:
+        where += f" AND {id_column} >= :first_id"
+        values["first_id"] = scope.first_id
+    if scope.last_id is not None:
+        where += f" AND {id_column} <= :last_id"
+        values["last_id"] = scope.last_id
     return where, values
 
 
@@ -62,14 +71,35 @@ def scope_rows(scope: Scope) -> tuple[str, str, dict[str, Any]]:
     where, values = scope_filter(scope)
     if scope.box is None:
         return "memories AS m", where, values
-    # Overlap, not containment: the tree rounds outward.
+    tables = "memory_places AS p CROSS JOIN memories AS m ON m.id = p.id"
+    return tables, f"{_placed(scope)} AND {where}", values
+
+
+def scope_ids(scope: Scope) -> tuple[str, dict[str, Any]] | None:
+    """SQL and its values for the ids of a scope, and perhaps of some more, read from one index and from no
+    memory; None where no index has them.
+    """
+    _, values = scope_filter(scope)
+    if scope.box is not None:
+        return f"SELECT p.id FROM memory_places AS p WHERE {_placed(scope)}", values
+    tests = []
+    if scope.camera is not None:
+        tests.append("m.camera = :camera")
+    if scope.since_ns is not None:
+        tests.append(f"m.start_ns >= :since - ({LONGEST})")
+    if scope.until_ns is not None:
+        tests.append("m.start_ns < :until")
+    return (f"SELECT m.id FROM memories AS m WHERE {' AND '.join(tests)}", values) if tests else None
+
+
+def _placed(scope: Scope) -> str:
+    """The test of `memory_places AS p`, for overlap, not containment: the tree rounds outward."""
     tests = [f"p.min_{axis} <= :max_{axis} AND p.max_{axis} >= :min_{axis}" for axis in "xyz"]
     if scope.since_ns is not None:
         tests.append("p.max_day >= :since / 864e11")
     if scope.until_ns is not None:
         tests.append("p.min_day <= :until / 864e11")
-    tables = "memory_places AS p CROSS JOIN memories AS m ON m.id = p.id"
-    return tables, f"{' AND '.join(tests)} AND {where}", values
+    return " AND ".join(tests)
 
 
 def _inside(box: Box) -> tuple[str, dict[str, Any]]:

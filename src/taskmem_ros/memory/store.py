@@ -13,6 +13,7 @@ from sqlite_utils import Database
 
 from taskmem_ros.clips import Pose
 from taskmem_ros.memory import schema
+from taskmem_ros.memory.codes import Codes
 from taskmem_ros.memory.coverage import CoverageRows
 from taskmem_ros.memory.database import BUSY_SECONDS, Connections, default_database
 from taskmem_ros.memory.index import IndexRows
@@ -23,9 +24,10 @@ from taskmem_ros.memory.types import Memory, Summary
 from taskmem_ros.memory.upkeep import Upkeep
 from taskmem_ros.memory.vectors import VectorRows
 
-_MEMORY = """SELECT m.*, p.model, p.revision, p.adapter, p.prompt_hash, {thumbnail} AS thumbnail
-    FROM memories AS m JOIN provenance AS p ON p.id = m.provenance_id {join}"""
-_POSE = ("frame_id", "map_id", "x", "y", "z", "qx", "qy", "qz", "qw")
+_POSE = ("frame_id", "x", "y", "z", "qx", "qy", "qz", "qw", "map_id")  # in the order of Pose
+_MEMORY = f"""SELECT m.id, m.camera, m.episode, m.start_ns, m.end_ns, m.text, p.model, p.revision, p.adapter,
+    p.prompt_hash, {{thumbnail}}, m.created_ns, {", ".join(f"m.{name}" for name in _POSE)}
+    FROM memories AS m JOIN provenance AS p ON p.id = m.provenance_id {{join}}"""
 _PLAIN = ("camera", "episode", "start_ns", "end_ns", "text", "created_ns")
 _COLUMNS = (*_PLAIN, *_POSE, "provenance_id", "source_id")
 _INSERT = f"INSERT INTO memories ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{c}' for c in _COLUMNS)})"
@@ -39,6 +41,7 @@ class Store(TaskRows, CoverageRows, SourceRows, IndexRows, VectorRows, Upkeep):
 
     def __init__(self, connections: Connections):
         self._connections = connections
+        self._codes = Codes()
 
     @classmethod
     def open(
@@ -128,15 +131,15 @@ class Store(TaskRows, CoverageRows, SourceRows, IndexRows, VectorRows, Upkeep):
     def memory(self, number: int) -> Memory | None:
         """The memory with this id, or None."""
         with self._connections.read() as db:
-            rows = list(db.query(_select() + " WHERE m.id = ?", [number]))
-        return _memory(rows[0]) if rows else None
+            row = db.conn.execute(_select() + " WHERE m.id = ?", [number]).fetchone()
+        return _memory(row) if row else None
 
     def memories_of(self, numbers: Iterable[int], thumbnails: bool = True) -> dict[int, Memory]:
         """The memories with these ids; those that are gone are left out."""
         marks = ",".join(str(int(number)) for number in numbers)
         with self._connections.read() as db:
-            rows = db.query(f"{_select(thumbnails)} WHERE m.id IN ({marks})")
-            return {row["id"]: _memory(row) for row in rows}
+            rows = db.conn.execute(f"{_select(thumbnails)} WHERE m.id IN ({marks})")
+            return {row[0]: _memory(row) for row in rows}
 
     def memories(
         self,
@@ -154,8 +157,9 @@ class Store(TaskRows, CoverageRows, SourceRows, IndexRows, VectorRows, Upkeep):
         where, values = span_filter("m", since_ns, until_ns, camera)
         order = "DESC" if newest_first else "ASC"
         sql = f"{_select(thumbnails)} WHERE {where} ORDER BY m.start_ns {order}, m.id {order} LIMIT :limit"
+        values["limit"] = -1 if limit is None else limit
         with self._connections.read() as db:
-            return [_memory(row) for row in db.query(sql, values | {"limit": -1 if limit is None else limit})]
+            return [_memory(row) for row in db.conn.execute(sql, values)]
 
     def watermark(self) -> int:
         """The id of the newest memory, 0 where there is none: two answers with one watermark saw the same
@@ -201,28 +205,15 @@ def _pose_row(pose: Pose | None) -> dict[str, Any]:
     if pose is None:
         return dict.fromkeys(_POSE)
     row = {name: getattr(pose, name) for name in _POSE}
-    if not all(math.isfinite(row[name]) for name in _POSE[2:]):
+    if not all(math.isfinite(row[name]) for name in _POSE[1:-1]):
         raise ValueError(f"The pose {pose} has a number that is not finite; an unknown pose is None.")
-    return row | {name: float(row[name]) for name in _POSE[2:]}
+    return row | {name: float(row[name]) for name in _POSE[1:-1]}
 
 
-def _memory(row: dict[str, Any]) -> Memory:
-    pose = None if row["frame_id"] is None else Pose(**{name: row[name] for name in _POSE})
-    names = (
-        "id",
-        "camera",
-        "episode",
-        "start_ns",
-        "end_ns",
-        "text",
-        "model",
-        "revision",
-        "adapter",
-        "prompt_hash",
-    )
+def _memory(row: Sequence[Any]) -> Memory:
+    """Of a row as _MEMORY has it."""
+    number, camera, episode, start_ns, end_ns, text, *writer, thumbnail, created_ns = row[:12]
+    pose = None if row[12] is None else Pose(*row[12:])
     return Memory(
-        **{name: row[name] for name in names},
-        pose=pose,
-        thumbnail=row["thumbnail"] or b"",
-        created_ns=row["created_ns"],
+        number, camera, episode, start_ns, end_ns, text, pose, *writer, thumbnail or b"", created_ns
     )

@@ -45,6 +45,7 @@ def rank_by_words(
     terms = tuple(looked_for)
     if not terms or limit <= 0:
         return []
+    scope = store.narrowed(scope)  # once for all that follows
     frequency = _Frequencies(store, terms)
     pool = _pool(store, terms, frequency, scope)
     around = store.neighbours(pool, scope=scope)
@@ -52,14 +53,13 @@ def rank_by_words(
     having = TextMatcher(texts).matching(terms)
     required = [having[term] for term in terms if term.required]
     texts = {n: text for n, text in texts.items() if all(n in numbers for numbers in required)}
-    own = _bm25(texts, terms, having, frequency)
+    shares = _shares(texts, terms, having, frequency)
+    own = _bm25(texts, shares, sum(map(frequency.weight, terms)) or 1.0)
     scores = _with_neighbours(own, around) if not required else own
-    weight = sum(frequency.weight(term) for term in terms) or 1.0
     hits = []
     for number, score in sorted(scores.items(), key=lambda pair: (-round(pair[1], 6), -pair[0]))[:limit]:
-        said = [term for term in terms if number in having[term] and number in own]
-        share = sum(frequency.weight(term) for term in said) / weight
-        hits.append(WordHit(number, score, tuple(term.text for term in said), share))
+        said = tuple(term.text for term in terms if number in own and number in having[term])
+        hits.append(WordHit(number, score, said, shares.get(number, 0.0)))
     return hits
 
 
@@ -104,21 +104,30 @@ def _pool(store: Store, terms: tuple[Term, ...], frequency: _Frequencies, scope:
     return list(pool)[:POOL]
 
 
-def _bm25(
+def _shares(
     texts: Mapping[int, str],
     terms: Sequence[Term],
     having: Mapping[Term, frozenset[int]],
     frequency: _Frequencies,
 ) -> dict[int, float]:
+    """Of the weight of all terms, what a text has: 0..1."""
+    shares, whole = dict.fromkeys(texts, 0.0), sum(map(frequency.weight, terms)) or 1.0
+    for term in terms:
+        part = frequency.weight(term) / whole
+        for number in having[term]:
+            if number in shares:
+                shares[number] += part
+    return shares
+
+
+def _bm25(texts: Mapping[int, str], shares: Mapping[int, float], weight: float) -> dict[int, float]:
     """BM25 of texts, times the root of the share of the terms' weight that a text has."""
     words = {number: text.count(" ") + 1 for number, text in texts.items()}
     usual = sum(words.values()) / max(1, len(words))
-    whole = sum(frequency.weight(term) for term in terms) or 1.0
     scores = {}
     for number, count in words.items():
-        share = sum(frequency.weight(term) for term in terms if number in having[term]) / whole
         damped = (SATURATION + 1) / (1 + SATURATION * (1 - LENGTH + LENGTH * count / usual))
-        scores[number] = share * whole * damped * math.sqrt(share)
+        scores[number] = shares[number] * weight * damped * math.sqrt(shares[number])
     return scores
 
 

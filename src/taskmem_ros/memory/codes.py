@@ -1,0 +1,198 @@
+"""The codes of all vectors in main memory, and which of them are nearest to another.
+
+A code has one bit for the sign of each number: 48 MB for a million vectors of 384 numbers. All are compared
+with what is searched for, in stretches that fit into a processor's cache.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+from sqlite_utils import Database
+
+from taskmem_ros.memory.schema import CODES_IN_BLOCK
+
+STRETCH = 8 * CODES_IN_BLOCK  # memory ids whose codes are one array
+
+
+class Codes:
+    """The codes of all vectors, as the file had them last. Safe in any thread.
+
+    What another process adds to memories older than the newest that has a vector is not seen.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # By id, (dimensions / 64, STRETCH) uint64: one row after the other is compared quickest. Zeros where
+        # there is no vector.
+        self._stretches: list[np.ndarray] = []
+        self._encoder: tuple[str, int] | None = None
+        self._last = -1  # the newest memory whose code is here
+
+    def load(self, db: Database) -> bool:
+        """Bring the codes up to the file. False where it has no vectors."""
+        encoder = db.execute("SELECT name, dimensions FROM encoders").fetchone()
+        last = db.execute("SELECT max(memory_id) FROM vectors").fetchone()[0]
+        with self._lock:
+            if encoder is None or encoder != self._encoder:
+                self._stretches, self._encoder, self._last = [], encoder, -1
+            if encoder is None or last is None:
+                return False
+            if last > self._last:
+                while len(self._stretches) * STRETCH <= last:
+                    self._stretches.append(np.zeros((encoder[1] // 64, STRETCH), np.uint64))
+                if last - self._last > CODES_IN_BLOCK:
+                    self._read_blocks(db, last)
+                self._read_vectors(db, last + 1)
+        return True
+
+    def put(self, numbers: np.ndarray, codes: np.ndarray) -> None:
+        """Codes (memories, dimensions / 8) that were just written; what `load` has yet to read is left."""
+        with self._lock:
+            order = np.argsort(numbers)
+            order = order[numbers[order] <= self._last]
+            self._put(numbers[order], codes[order])
+
+    def drop(self, numbers: np.ndarray) -> None:
+        """These memories have no vector any more."""
+        with self._lock:
+            numbers = np.sort(numbers[numbers <= self._last])
+            for stretch, inside, _ in _split(self._stretches, numbers):
+                stretch[:, inside] = 0
+
+    def nearest(
+        self, vector: np.ndarray, count: int, first: int, last: int, among: np.ndarray | None
+    ) -> np.ndarray:
+        """The ids in [first, last] whose codes differ least from the vector's, at most `count`, in no order.
+
+        among: only these ids (ascending).
+        """
+        with self._lock:
+            stretches, last = list(self._stretches), min(last, self._last)
+        measure = _Measure(vector)
+        if among is not None:
+            among = among[(among >= first) & (among <= last)]
+            far = np.empty(len(among), np.uint16)
+            for codes, inside, which in _split(stretches, among):
+                measure.differences(codes[:, inside], far[which])
+            return among[_least(far, count, measure.absent)]
+        far = np.empty(max(0, last + 1 - first), np.uint16)
+        for number in range(first // STRETCH, last // STRETCH + 1) if len(far) else ():
+            begin, end = max(first, number * STRETCH), min(last + 1, (number + 1) * STRETCH)
+            codes = stretches[number][:, begin - number * STRETCH : end - number * STRETCH]
+            measure.differences(codes, far[begin - first : end - first])
+        return _least(far, count, measure.absent) + first
+
+    def _read_blocks(self, db: Database, last: int) -> None:
+        """Read whole blocks up to `last` from their codes, and those that have none from their vectors."""
+        sql = "SELECT block, codes FROM vector_codes WHERE block >= ? AND block < ? ORDER BY block"
+        blocks = [(self._last + 1) // CODES_IN_BLOCK, last // CODES_IN_BLOCK]
+        for block, codes in db.execute(sql, blocks):
+            first = block * CODES_IN_BLOCK
+            self._read_vectors(db, first)
+            where = slice(first % STRETCH, first % STRETCH + CODES_IN_BLOCK)
+            rows = np.frombuffer(codes, np.uint8).reshape(CODES_IN_BLOCK, -1)
+            self._stretches[first // STRETCH][:, where] = _words(rows)
+            self._last = first + CODES_IN_BLOCK - 1
+
+    def _read_vectors(self, db: Database, end: int) -> None:
+        """Read the signs of the vectors of the next ids, below `end`."""
+        while self._last + 1 < end:
+            some = min(end, self._last + 1 + CODES_IN_BLOCK)
+            self._put(*read_codes(db.conn, self._last + 1, some, self._encoder[1]))
+            self._last = some - 1
+
+    def _put(self, numbers: np.ndarray, codes: np.ndarray) -> None:
+        words = _words(codes)
+        for stretch, inside, which in _split(self._stretches, numbers):
+            stretch[:, inside] = words[:, which]
+
+
+class _Measure:
+    """In how many bits codes differ from a vector's, telling bits counted twice: where the vector searched
+    for is near zero, a sign says little.
+    """
+
+    def __init__(self, vector: np.ndarray):
+        size = np.abs(vector)
+        self._code, self._telling = _one_code(vector), _one_code(size - np.median(size))
+        self.absent = 2 * len(vector) + 1  # the "difference" of a memory without a vector; no code has it
+        # Arrays made anew each time would cost as much as the counting.
+        self._bits = np.empty(STRETCH, np.uint64)
+        self._any = np.empty(STRETCH, np.uint64)
+        self._counts, self._twice = np.empty(STRETCH, np.uint8), np.empty(STRETCH, np.uint8)
+
+    def differences(self, codes: np.ndarray, total: np.ndarray) -> None:
+        """Of codes (words, memories), written to `total`, (memories,) uint16."""
+        length = codes.shape[1]
+        bits, seen = self._bits[:length], self._any[:length]
+        counts, twice = self._counts[:length], self._twice[:length]
+        total[:], seen[:] = 0, 0
+        for row, word, telling in zip(codes, self._code, self._telling):
+            np.bitwise_or(seen, row, out=seen)
+            np.bitwise_xor(row, word, out=bits)
+            _count_bits(bits, out=counts)
+            np.bitwise_and(bits, telling, out=bits)
+            _count_bits(bits, out=twice)
+            np.add(counts, twice, out=counts)
+            np.add(total, counts, out=total)
+        total[seen == 0] = self.absent
+
+
+def _least(far: np.ndarray, count: int, absent: int) -> np.ndarray:
+    """Where the `count` least of `far` are; of equal ones at the end the last. Absent ones are never."""
+    if len(far) <= count:
+        return np.flatnonzero(far < absent)
+    upto = np.cumsum(np.bincount(far, minlength=absent + 1)[:absent])
+    limit = int(np.searchsorted(upto, count))
+    near = np.flatnonzero(far < limit)
+    equal = np.flatnonzero(far == limit) if limit < absent else near[:0]
+    return np.concatenate([near, equal[len(equal) - min(len(equal), count - len(near)) :]])
+
+
+def read_codes(
+    connection: sqlite3.Connection, first: int, end: int, dimensions: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, codes) of the vectors of ids in [first, end): (vectors,) int64 and (vectors, dimensions / 8)."""
+    sql = "SELECT memory_id, vector FROM vectors WHERE memory_id >= ? AND memory_id < ? ORDER BY memory_id"
+    rows = connection.execute(sql, [first, end]).fetchall()
+    numbers = np.array([number for number, _ in rows], np.int64)
+    whole = np.frombuffer(b"".join(blob for _, blob in rows), np.int8).reshape(len(rows), dimensions + 4)
+    return numbers, codes_of(whole[:, 4:])
+
+
+def codes_of(vectors: np.ndarray) -> np.ndarray:
+    """Codes (vectors, dimensions / 8) uint8 of vectors (vectors, dimensions)."""
+    return np.packbits(vectors > 0, axis=1)
+
+
+def _split(
+    stretches: list[np.ndarray], numbers: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, slice]]:
+    """(stretch, where in it, which of the numbers) for ids, ascending."""
+    begin = 0
+    while begin < len(numbers):
+        stretch = int(numbers[begin]) // STRETCH
+        end = int(np.searchsorted(numbers, (stretch + 1) * STRETCH))
+        yield stretches[stretch], numbers[begin:end] - stretch * STRETCH, slice(begin, end)
+        begin = end
+
+
+def _words(codes: np.ndarray) -> np.ndarray:
+    """Codes (memories, bytes) as (words, memories) uint64."""
+    return np.ascontiguousarray(codes).view(np.uint64).T
+
+
+def _one_code(vector: np.ndarray) -> np.ndarray:
+    return np.packbits(np.asarray(vector) > 0).view(np.uint64)
+
+
+def _count_bits_by_table(words: np.ndarray, out: np.ndarray) -> None:
+    out[:] = _BITS[words.view(np.uint8)].reshape(-1, 8).sum(1, dtype=np.uint8)
+
+
+_BITS = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
+_count_bits = getattr(np, "bitwise_count", _count_bits_by_table)  # numpy 2 has it
