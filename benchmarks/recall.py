@@ -92,8 +92,8 @@ def _rows() -> list[tuple[str, tuple[str, ...], str, bool]]:
         ("of that opening, s", ("open_s",), ".2f", False),
         ("resident when asked all, MB", ("resident_mb",), ",.0f", False),
     ]
-    rows += [(f"by {'all together' if k == 'together' else k}, ms", (k,), ".2f", False) for k in KINDS]
-    rows += [("memories found by all together", ("together", "found"), ".1f", True)]
+    rows += [(f"by {said}, ms", (kind,), ".2f", False) for kind, said in KINDS.items()]
+    rows += [("found of a week and a place, of 10", ("filtered", "found"), ".1f", True)]
     return [*rows, ("recall@10 by meaning", ("recall",), ".3f", True)]
 
 

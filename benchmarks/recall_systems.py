@@ -14,13 +14,20 @@ import numpy as np
 from recall_world import AROUND_M, CLIP_S, DIMENSIONS, NEAR_M, NS, Question, World, start_ns
 
 LIMIT = 10
-KINDS = ("words", "meaning", "place", "time", "together")
+KINDS = {
+    "words": "words",
+    "meaning": "meaning",
+    "filtered": "meaning, of a week and a place",
+    "place": "place",
+    "time": "time",
+    "together": "words, meaning, place, week",
+}
 
 
 class TaskMem:
     """This project's store and search. Adding is durable: on the disk when it returns."""
 
-    kinds = KINDS
+    kinds = tuple(KINDS)
 
     def __init__(self, folder: Path, world: World):
         from taskmem_ros.memory import Store
@@ -64,7 +71,15 @@ class TaskMem:
         return _indices(self._plain(asked.text, limit=LIMIT, thumbnails=False))
 
     def meaning(self, asked: Question) -> list[int]:
-        numbers = [number for number, _ in self.store.nearest(asked.vector, LIMIT)]
+        return self._nearest(asked)
+
+    def filtered(self, asked: Question) -> list[int]:
+        from taskmem_ros.memory import Scope
+
+        return self._nearest(asked, Scope(*asked.week, box=_near(asked, AROUND_M).box(AROUND_M)))
+
+    def _nearest(self, asked: Question, *scope) -> list[int]:
+        numbers = [number for number, _ in self.store.nearest(asked.vector, LIMIT, *scope)]
         kept = self.store.memories_of(numbers, thumbnails=False)
         return [kept[number].id - 1 for number in numbers]
 
@@ -102,10 +117,11 @@ class EMem:
     """eMEM's store under its tools, as they call it; larger than its default of 100,000 where it must be.
 
     Adding is not durable: SQLite without an fsync, and the index of vectors is written by `close`. It has no
-    search by words. "together" is its search by meaning with its filters of time and place.
+    search by words. "filtered" is its search by meaning with its filters of time and place, which are applied
+    to what is nearest of all; it finds less than there is.
     """
 
-    kinds = ("meaning", "place", "time", "together")
+    kinds = ("meaning", "place", "time", "filtered")
 
     def __init__(self, folder: Path, world: World):
         from emem.config import SpatioTemporalMemoryConfig
@@ -152,7 +168,7 @@ class EMem:
         span = (asked.since_ns / NS, asked.until_ns / NS)
         return self._numbers(self.store.temporal_query(span, n_results=LIMIT))
 
-    def together(self, asked: Question) -> list[int]:
+    def filtered(self, asked: Question) -> list[int]:
         since, until = asked.week
         return self._numbers(
             self.store.semantic_search_by_vector(
@@ -178,11 +194,11 @@ def _centre(asked: Question) -> np.ndarray:
 class Milvus:
     """Milvus Lite, as ReMEmbR uses Milvus, with BM25 beside the vectors and indices on time and place.
 
-    "place" and "time" are queries with a filter (a square; no order). "together" is its hybrid search: both
-    lists filtered, fused by RRF.
+    "place" and "time" are queries with a filter (a square; in no order). "together" is its hybrid search:
+    words and meaning, each with the filter, fused by RRF.
     """
 
-    kinds = KINDS
+    kinds = tuple(KINDS)
     _NAME = "memories"
 
     def __init__(self, folder: Path, world: World):
@@ -256,7 +272,7 @@ class Milvus:
     def together(self, asked: Question) -> list[int]:
         from pymilvus import AnnSearchRequest, RRFRanker
 
-        where = f"{_span(*asked.week)} and {_square(asked, AROUND_M)}"
+        where = _around(asked)
         requests = [
             AnnSearchRequest([asked.vector], "vector", {"params": {"ef": 50}}, 200, expr=where),
             AnnSearchRequest([asked.text], "said", {}, 200, expr=where),
@@ -266,7 +282,10 @@ class Milvus:
         )
         return [hit["id"] for hit in hits]
 
-    def _found(self, field: str, what: object, parameters: dict) -> list[int]:
+    def filtered(self, asked: Question) -> list[int]:
+        return self._found("vector", asked.vector, {"ef": 50}, filter=_around(asked))
+
+    def _found(self, field: str, what: object, parameters: dict, **more: str) -> list[int]:
         (hits,) = self.client.search(
             self._NAME,
             [what],
@@ -274,6 +293,7 @@ class Milvus:
             limit=LIMIT,
             output_fields=["text"],
             search_params={"params": parameters},
+            **more,
         )
         return [hit["id"] for hit in hits]
 
@@ -287,6 +307,10 @@ class Milvus:
 
 def _span(since_ns: int, until_ns: int) -> str:
     return f"start >= {since_ns / NS!r} and start < {until_ns / NS!r}"
+
+
+def _around(asked: Question) -> str:
+    return f"{_span(*asked.week)} and {_square(asked, AROUND_M)}"
 
 
 def _square(asked: Question, radius: float) -> str:

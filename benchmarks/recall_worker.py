@@ -53,7 +53,7 @@ def ask(system_class: type, place: Path, world: World, rounds: int, started: flo
     system, questions = system_class(place, world), world.questions
     system.ready()
     opened = time.time()
-    system.together(questions[0])
+    getattr(system, system.kinds[-1])(questions[0])
     answered = time.time()
     result: dict = {"start_s": answered - started, "open_s": opened - imported}
     for kind in system.kinds:
