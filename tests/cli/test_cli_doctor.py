@@ -51,7 +51,7 @@ SPOILED = {
     "DELETE FROM memories_fts_docsize WHERE id = 4": "1 memories are not in the word index",
     "INSERT INTO memories_fts_docsize VALUES (99, x'01')": "word index has 1 memories that are gone",
     "DELETE FROM memory_places WHERE id = 2": "1 memories with a pose are not in the index of places",
-    "INSERT INTO memory_places VALUES (99, 1, 1, 1, 1, 1, 1, 1, 1)": "places has 1 memories that are gone",
+    "INSERT INTO memory_places VALUES (99, 1, 1, 1, 1, 1, 1)": "places has 1 memories that are gone",
     "UPDATE memory_places SET min_x = 50, max_x = 50 WHERE id = 2": "at another place than their pose",
     "INSERT INTO thumbnails VALUES (99, x'00')": "1 pictures are of memories that are gone",
     "INSERT INTO vectors VALUES (99, 1, zeroblob(68))": "1 vectors are of memories that are gone",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from taskmem_ros.memory import Store, StoreError, schema
+from taskmem_ros.clips import Pose
+from taskmem_ros.memory import Box, Scope, Store, StoreError, schema
 
 S = 1_000_000_000
 
@@ -55,6 +56,24 @@ def test_a_file_of_the_first_release_is_upgraded_with_all_it_holds(tmp_path):
         with store._connections.read() as db:
             assert [row["id"] for row in db["memory_places"].rows] == [1, 2, 3]
         assert store.add_memory("front", 0, 0, S, "A door.", pose=store.memory(1).pose).id == 6
+
+
+def test_a_file_of_version_2_is_upgraded(tmp_path, monkeypatch):
+    path = tmp_path / "memory.db"
+    with monkeypatch.context() as older:
+        older.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
+        older.setattr(schema, "SCHEMA_VERSION", 2)
+        with Store.open(path) as store:
+            for number in range(5):
+                pose = Pose("map", number, 2 * number, 3 * number, 0, 0, 0, 1)
+                store.add_memory("a", 0, number * S, number * S, "A door.", pose=pose)
+    with Store.open(path) as store:
+        store.add_memory("a", 0, 9 * S, 9 * S, "A door.", pose=pose)
+        with store._connections.write() as db:
+            db["memories"].delete(2)
+        assert store.ids_in(Scope(box=Box(0, 0, 4, 8)), 9) == [6, 5, 4, 3, 1]
+        assert store.ids_in(Scope(box=Box(2, 4, 4, 8, min_z=7, max_z=10)), 9) == [4]
+        assert store.check() == []
 
 
 def test_an_upgrade_that_fails_changes_nothing(tmp_path, monkeypatch):

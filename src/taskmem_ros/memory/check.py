@@ -37,8 +37,7 @@ _DISAGREEMENTS = (
     ),
     (
         """SELECT count(*) FROM memory_places AS p CROSS JOIN memories AS m ON m.id = p.id
-            WHERE NOT (m.x BETWEEN p.min_x AND p.max_x AND m.y BETWEEN p.min_y AND p.max_y
-                AND m.z BETWEEN p.min_z AND p.max_z)""",
+            WHERE NOT (m.x BETWEEN p.min_x AND p.max_x AND m.y BETWEEN p.min_y AND p.max_y)""",
         "The index of places has {n} memories at another place than their pose.",
     ),
     (

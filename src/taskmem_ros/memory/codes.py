@@ -30,7 +30,7 @@ class Codes:
         # there is no vector.
         self._stretches: list[np.ndarray] = []
         self._encoder: tuple[str, int] | None = None
-        self._last = -1  # the newest memory whose code is here
+        self.last = -1  # the newest memory whose code is here
 
     def load(self, db: Database) -> bool:
         """Bring the codes up to the file. False where it has no vectors."""
@@ -38,13 +38,13 @@ class Codes:
         last = db.execute("SELECT max(memory_id) FROM vectors").fetchone()[0]
         with self._lock:
             if encoder is None or encoder != self._encoder:
-                self._stretches, self._encoder, self._last = [], encoder, -1
+                self._stretches, self._encoder, self.last = [], encoder, -1
             if encoder is None or last is None:
                 return False
-            if last > self._last:
+            if last > self.last:
                 while len(self._stretches) * STRETCH <= last:
                     self._stretches.append(np.zeros((encoder[1] // 64, STRETCH), np.uint64))
-                if last - self._last > CODES_IN_BLOCK:
+                if last - self.last > CODES_IN_BLOCK:
                     self._read_blocks(db, last)
                 self._read_vectors(db, last + 1)
         return True
@@ -53,13 +53,13 @@ class Codes:
         """Codes (memories, dimensions / 8) that were just written; what `load` has yet to read is left."""
         with self._lock:
             order = np.argsort(numbers)
-            order = order[numbers[order] <= self._last]
+            order = order[numbers[order] <= self.last]
             self._put(numbers[order], codes[order])
 
     def drop(self, numbers: np.ndarray) -> None:
         """These memories have no vector any more."""
         with self._lock:
-            numbers = np.sort(numbers[numbers <= self._last])
+            numbers = np.sort(numbers[numbers <= self.last])
             for stretch, inside, _ in _split(self._stretches, numbers):
                 stretch[:, inside] = 0
 
@@ -71,7 +71,7 @@ class Codes:
         among: only these ids (ascending).
         """
         with self._lock:
-            stretches, last = list(self._stretches), min(last, self._last)
+            stretches, last = list(self._stretches), min(last, self.last)
         measure = _Measure(vector)
         if among is not None:
             among = among[(among >= first) & (among <= last)]
@@ -89,21 +89,21 @@ class Codes:
     def _read_blocks(self, db: Database, last: int) -> None:
         """Read whole blocks up to `last` from their codes, and those that have none from their vectors."""
         sql = "SELECT block, codes FROM vector_codes WHERE block >= ? AND block < ? ORDER BY block"
-        blocks = [(self._last + 1) // CODES_IN_BLOCK, last // CODES_IN_BLOCK]
+        blocks = [(self.last + 1) // CODES_IN_BLOCK, last // CODES_IN_BLOCK]
         for block, codes in db.execute(sql, blocks):
             first = block * CODES_IN_BLOCK
             self._read_vectors(db, first)
             where = slice(first % STRETCH, first % STRETCH + CODES_IN_BLOCK)
             rows = np.frombuffer(codes, np.uint8).reshape(CODES_IN_BLOCK, -1)
             self._stretches[first // STRETCH][:, where] = _words(rows)
-            self._last = first + CODES_IN_BLOCK - 1
+            self.last = first + CODES_IN_BLOCK - 1
 
     def _read_vectors(self, db: Database, end: int) -> None:
         """Read the signs of the vectors of the next ids, below `end`."""
-        while self._last + 1 < end:
-            some = min(end, self._last + 1 + CODES_IN_BLOCK)
-            self._put(*read_codes(db.conn, self._last + 1, some, self._encoder[1]))
-            self._last = some - 1
+        while self.last + 1 < end:
+            some = min(end, self.last + 1 + CODES_IN_BLOCK)
+            self._put(*read_codes(db.conn, self.last + 1, some, self._encoder[1]))
+            self.last = some - 1
 
     def _put(self, numbers: np.ndarray, codes: np.ndarray) -> None:
         words = _words(codes)
@@ -122,24 +122,22 @@ class _Measure:
         self.absent = 2 * len(vector) + 1  # the "difference" of a memory without a vector; no code has it
         # Arrays made anew each time would cost as much as the counting.
         self._bits = np.empty(STRETCH, np.uint64)
-        self._any = np.empty(STRETCH, np.uint64)
         self._counts, self._twice = np.empty(STRETCH, np.uint8), np.empty(STRETCH, np.uint8)
 
     def differences(self, codes: np.ndarray, total: np.ndarray) -> None:
         """Of codes (words, memories), written to `total`, (memories,) uint16."""
         length = codes.shape[1]
-        bits, seen = self._bits[:length], self._any[:length]
-        counts, twice = self._counts[:length], self._twice[:length]
-        total[:], seen[:] = 0, 0
+        bits, counts, twice = self._bits[:length], self._counts[:length], self._twice[:length]
+        total[:] = 0
         for row, word, telling in zip(codes, self._code, self._telling):
-            np.bitwise_or(seen, row, out=seen)
             np.bitwise_xor(row, word, out=bits)
             _count_bits(bits, out=counts)
             np.bitwise_and(bits, telling, out=bits)
             _count_bits(bits, out=twice)
             np.add(counts, twice, out=counts)
             np.add(total, counts, out=total)
-        total[seen == 0] = self.absent
+        zeros = np.flatnonzero(codes[0] == 0)
+        total[zeros[~codes[:, zeros].any(axis=0)]] = self.absent
 
 
 def _least(far: np.ndarray, count: int, absent: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from sqlite_utils import Database
 from taskmem_ros.memory import schema
 from taskmem_ros.memory.types import StoreError
 
+CACHE_KIB = 16_384  # of each connection, at most; of a million memories the upper parts of all indices
 BUSY_SECONDS = 5.0  # how long another process may hold the file before we give up
 
 
@@ -177,6 +178,7 @@ class Connections:
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
         connection.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return connection
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:

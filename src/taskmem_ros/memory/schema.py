@@ -99,7 +99,23 @@ _VERSION_2 = (
     "CREATE INDEX coverage_forgotten ON coverage (camera, end_ns) WHERE reason = 'forgotten'",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = (
+    # Without heights. Most robots stay on one: their tree's boxes had no volume, by which SQLite tells where
+    # a new one belongs, so that all boxes lay across each other and a search read most of the tree.
+    "DROP TRIGGER memory_placed",
+    "DROP TRIGGER memory_displaced",
+    "DROP TABLE memory_places",
+    "CREATE VIRTUAL TABLE memory_places USING rtree (id, min_x, max_x, min_y, max_y, min_day, max_day)",
+    """INSERT INTO memory_places
+        SELECT id, x, x, y, y, start_ns / 864e11, end_ns / 864e11 FROM memories WHERE x IS NOT NULL""",
+    """CREATE TRIGGER memory_placed AFTER INSERT ON memories WHEN new.x IS NOT NULL BEGIN
+        INSERT INTO memory_places VALUES (new.id, new.x, new.x, new.y, new.y,
+            new.start_ns / 864e11, new.end_ns / 864e11); END""",
+    """CREATE TRIGGER memory_displaced AFTER DELETE ON memories WHEN old.x IS NOT NULL BEGIN
+        DELETE FROM memory_places WHERE id = old.id; END""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

@@ -94,7 +94,7 @@ def scope_ids(scope: Scope) -> tuple[str, dict[str, Any]] | None:
 
 def _placed(scope: Scope) -> str:
     """The test of `memory_places AS p`, for overlap, not containment: the tree rounds outward."""
-    tests = [f"p.min_{axis} <= :max_{axis} AND p.max_{axis} >= :min_{axis}" for axis in "xyz"]
+    tests = [f"p.min_{axis} <= :max_{axis} AND p.max_{axis} >= :min_{axis}" for axis in "xy"]
     if scope.since_ns is not None:
         tests.append("p.max_day >= :since / 864e11")
     if scope.until_ns is not None:

@@ -20,7 +20,8 @@ from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.schema import CODES_IN_BLOCK
 from taskmem_ros.memory.scope import EVERYTHING, Scope, scope_filter, scope_ids
 
-RESCORED = 600  # codes whose whole vectors are compared
+RESCORED = 600  # codes whose whole vectors are compared,
+RESCORED_OF = 700  # and one more for every so many memories: of a million the best ten are among 2,000
 FEW = 50_000  # memories of a scope that are told apart one by one
 
 
@@ -101,7 +102,9 @@ class VectorRows:
             among = _few(db, scope)
             # More are compared where it may be that only some of the found are of the scope.
             loose = among is None or scope.episode is not None or scope.box is not None
-            count = max(RESCORED, 2 * limit) * (4 if loose and scope != EVERYTHING else 1)
+            of = self._codes.last if among is None else len(among)
+            count = max(RESCORED + of // RESCORED_OF, 2 * limit)
+            count *= 4 if loose and scope != EVERYTHING else 1
             first, last = scope.first_id or 0, 2**63 - 1 if scope.last_id is None else scope.last_id
             numbers = self._codes.nearest(vector, count, first, last, among)
             ids, blobs = _vectors(db, numbers, scope)
