@@ -27,8 +27,10 @@ def test_a_copy_is_one_state_of_the_file_while_others_write(tmp_path, monkeypatc
         store.path.chmod(0o640)
 
         def write():
-            while not done.wait(0.002):
+            while True:  # once at least, however quick the copy is
                 fill(agent, 1, agent.watermark())
+                if done.wait(0.002):
+                    return
 
         thread = threading.Thread(target=write)
         thread.start()

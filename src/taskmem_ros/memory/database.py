@@ -154,13 +154,13 @@ class Connections:
         except BaseException:
             connection.close()
             raise
-        return Database(connection, execute_plugins=False)
+        return _database(connection)
 
     def _open_reader(self) -> Database:
         if not self.read_only:
             connection = self._connect("rw")
             connection.execute("PRAGMA query_only = ON")
-            return Database(connection, execute_plugins=False)
+            return _database(connection)
         connection = self._connect("ro")
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -172,13 +172,12 @@ class Connections:
             # WAL wants a file beside the store; on a medium that takes none, and with no log, nothing can
             # change.
             connection = self._connect("ro&immutable=1")
-        return Database(connection, execute_plugins=False)
+        return _database(connection)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
         connection.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return connection
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
@@ -230,3 +229,8 @@ class Connections:
         if "malformed" in reason:
             return f"{self.path} is damaged ({reason}); run `taskmem doctor` on it."
         return f"{self.path} refused a statement ({reason}); this is a bug in taskmem, please report it."
+
+
+def _database(connection: sqlite3.Connection) -> Database:
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    return Database(connection, execute_plugins=False)

@@ -7,14 +7,14 @@ thousands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.scope import EVERYTHING, Box, Scope, scope_filter, scope_ids, scope_rows
 
 
-@dataclass(frozen=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """A memory beside others in time."""
 
     id: int
@@ -99,4 +99,4 @@ class IndexRows:
         sql = f"""SELECT id, camera, episode, start_ns, text FROM memories AS m
             WHERE id IN ({",".join(map(str, sorted(wanted)))}) AND {where}"""
         with self._connections.read() as db:
-            return {row[0]: Neighbour(*row) for row in db.conn.execute(sql, values)}
+            return {row[0]: Neighbour._make(row) for row in db.conn.execute(sql, values)}

@@ -83,8 +83,10 @@ class TextMatcher:
 
     def __init__(self, texts: Mapping[int, str]):
         self._index = sqlite3.connect(":memory:")
-        self._index.execute(f"CREATE VIRTUAL TABLE texts USING fts5 (text, content = '', {TOKENIZER})")
-        self._index.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", texts.items())
+        self._index.execute(
+            f"CREATE VIRTUAL TABLE texts USING fts5 (text, content = '', columnsize = 0, {TOKENIZER})"
+        )
+        self._index.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", sorted(texts.items()))
 
     def matching(self, looked_for: Iterable[Term]) -> dict[Term, frozenset[int]]:
         """The numbers of the texts that have each term."""
