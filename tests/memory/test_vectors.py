@@ -115,3 +115,13 @@ def test_a_scope_of_a_time_is_narrowed_to_its_ids(store):
         assert (
             store.ids_matching("number", 10, scope) == store.ids_by_bm25("number", 10, scope) == [number + 1]
         )
+
+
+def test_the_nearest_of_a_time_whose_memories_lie_between_others(store):
+    early = [Memory(0, "a", 0, i * S, i * S, "Read later.") for i in range(2 * COUNT)]  # from a bag, say
+    numbers = [memory.id for memory in store.add_memories(early)]
+    store.add_vectors(numbers, np.tile(QUERY, (len(numbers), 1)))
+    store.add_memories([Memory(0, "a", 0, 500 * S, 501 * S, "Newest.")])
+    narrowed = store.narrowed(Scope(since_ns=500 * S, until_ns=505 * S))
+    best = {number for number, _ in store.nearest(QUERY, 5, narrowed)}
+    assert best == {COUNT + 1 + second for second in range(500, 505)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,13 @@ def scope_ids(scope: Scope) -> tuple[str, dict[str, Any]] | None:
     if scope.until_ns is not None:
         tests.append("m.start_ns < :until")
     return (f"SELECT m.id FROM memories AS m WHERE {' AND '.join(tests)}", values) if tests else None
+
+
+def indexed(scope: Scope) -> bool:
+    """Whether `scope_ids` gives the ids of the scope and hardly any more."""
+    box = scope.box
+    whole = box is None or (box.map_id is None and box.frame_id is None and box.max_z - box.min_z == math.inf)
+    return whole and scope.episode is None and (box is None or scope.camera is None)
 
 
 def _placed(scope: Scope) -> str:

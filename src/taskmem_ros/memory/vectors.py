@@ -18,7 +18,7 @@ from sqlite_utils import Database
 from taskmem_ros.memory.codes import Codes, codes_of, read_codes
 from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.schema import CODES_IN_BLOCK
-from taskmem_ros.memory.scope import EVERYTHING, Scope, scope_filter, scope_ids
+from taskmem_ros.memory.scope import EVERYTHING, Scope, indexed, scope_filter, scope_ids
 
 RESCORED = 600  # codes whose whole vectors are compared,
 RESCORED_OF = 700  # and one more for every so many memories: of a million the best ten are among 2,000
@@ -99,15 +99,15 @@ class VectorRows:
         with self._connections.read() as db:
             if limit <= 0 or not self._codes.load(db):
                 return []
-            among = _few(db, scope)
-            # More are compared where it may be that only some of the found are of the scope.
-            loose = among is None or scope.episode is not None or scope.box is not None
-            of = self._codes.last if among is None else len(among)
-            count = max(RESCORED + of // RESCORED_OF, 2 * limit)
-            count *= 4 if loose and scope != EVERYTHING else 1
-            first, last = scope.first_id or 0, 2**63 - 1 if scope.last_id is None else scope.last_id
-            numbers = self._codes.nearest(vector, count, first, last, among)
-            ids, blobs = _vectors(db, numbers, scope)
+            by_id = scope.first_id is not None and scope == Scope(
+                scope.since_ns, scope.until_ns, first_id=scope.first_id, last_id=scope.last_id
+            )
+            among = None if by_id else _few(db, scope)
+            loose = scope != EVERYTHING and not by_id and (among is None or not indexed(scope))
+            numbers, ids, blobs = self._compared(db, vector, limit, scope, among, loose)
+            if by_id and len(ids) < len(numbers) / 2:  # memories of other times lie between
+                among = _few(db, scope)
+                numbers, ids, blobs = self._compared(db, vector, limit, scope, among, among is None)
         if scope == EVERYTHING and len(ids) < len(numbers):
             self._codes.drop(np.setdiff1d(numbers, ids))  # forgotten by another process
         if not ids:
@@ -115,6 +115,25 @@ class VectorRows:
         cosines = similarities(blobs, vector)
         best = sorted(zip(ids, cosines.tolist()), key=lambda pair: (-pair[1], -pair[0]))
         return best[:limit]
+
+    def _compared(
+        self,
+        db: Database,
+        vector: np.ndarray,
+        limit: int,
+        scope: Scope,
+        among: np.ndarray | None,
+        loose: bool,
+    ) -> tuple[np.ndarray, list[int], list[bytes]]:
+        """(ids by their codes, those of them that are of the scope, their vectors).
+
+        loose: only some of the ids may be of the scope, so that more are compared.
+        """
+        first, last = scope.first_id or 0, self._codes.last if scope.last_id is None else scope.last_id
+        of = max(0, last - first) if among is None else len(among)
+        count = max(RESCORED + of // RESCORED_OF, 2 * limit) * (4 if loose else 1)
+        numbers = self._codes.nearest(vector, count, first, last, among)
+        return numbers, *_vectors(db, numbers, scope)
 
 
 def quantize(vector: np.ndarray) -> bytes:

@@ -67,6 +67,8 @@ class Search:
         allowed: set[int] | None = None
         shares: dict[int, float] = {}
         looked_for = terms(text)
+        if looked_for:
+            scope = self._store.narrowed(scope)  # once for all ways of searching
         depth = max(RANKED, limit)
         if looked_for:
             hits = rank_by_words(self._store, looked_for, depth, scope)
