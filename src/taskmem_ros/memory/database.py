@@ -19,7 +19,6 @@ from sqlite_utils import Database
 from taskmem_ros.memory import schema
 from taskmem_ros.memory.types import StoreError
 
-CACHE_KIB = 16_384  # of each connection, at most; of a million memories the upper parts of all indices
 BUSY_SECONDS = 5.0  # how long another process may hold the file before we give up
 
 
@@ -154,13 +153,13 @@ class Connections:
         except BaseException:
             connection.close()
             raise
-        return _database(connection)
+        return Database(connection, execute_plugins=False)
 
     def _open_reader(self) -> Database:
         if not self.read_only:
             connection = self._connect("rw")
             connection.execute("PRAGMA query_only = ON")
-            return _database(connection)
+            return Database(connection, execute_plugins=False)
         connection = self._connect("ro")
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -172,7 +171,7 @@ class Connections:
             # WAL wants a file beside the store; on a medium that takes none, and with no log, nothing can
             # change.
             connection = self._connect("ro&immutable=1")
-        return _database(connection)
+        return Database(connection, execute_plugins=False)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
@@ -229,8 +228,3 @@ class Connections:
         if "malformed" in reason:
             return f"{self.path} is damaged ({reason}); run `taskmem doctor` on it."
         return f"{self.path} refused a statement ({reason}); this is a bug in taskmem, please report it."
-
-
-def _database(connection: sqlite3.Connection) -> Database:
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    return Database(connection, execute_plugins=False)

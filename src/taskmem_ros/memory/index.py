@@ -6,6 +6,7 @@ thousands.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -96,7 +97,8 @@ class IndexRows:
         """The memories of a scope with these ids, and with up to `reach` ids before and after them."""
         wanted = {number + step for number in numbers for step in range(-reach, reach + 1)}
         where, values = scope_filter(scope)
-        sql = f"""SELECT id, camera, episode, start_ns, text FROM memories AS m
-            WHERE id IN ({",".join(map(str, sorted(wanted)))}) AND {where}"""
+        sql = f"""SELECT m.id, m.camera, m.episode, m.start_ns, m.text FROM json_each(:ids) AS j
+            CROSS JOIN memories AS m ON m.id = j.value WHERE {where}"""
+        values["ids"] = json.dumps(sorted(wanted))
         with self._connections.read() as db:
             return {row[0]: Neighbour._make(row) for row in db.conn.execute(sql, values)}

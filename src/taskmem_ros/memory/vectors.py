@@ -9,6 +9,7 @@ open, and forget, wherever it is carried to.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -113,8 +114,8 @@ class VectorRows:
         if not ids:
             return []
         cosines = similarities(blobs, vector)
-        best = sorted(zip(ids, cosines.tolist()), key=lambda pair: (-pair[1], -pair[0]))
-        return best[:limit]
+        best = np.lexsort((np.negative(ids), -cosines))[:limit]
+        return [(ids[index], float(cosines[index])) for index in best]
 
     def _compared(
         self,
@@ -148,7 +149,7 @@ def quantize(vector: np.ndarray) -> bytes:
 def similarities(blobs: Sequence[bytes], vector: np.ndarray) -> np.ndarray:
     """The cosines of quantized vectors with a vector."""
     whole = _numbers(blobs).astype(np.float32)
-    lengths = np.linalg.norm(whole, axis=1) * np.linalg.norm(vector)
+    lengths = np.sqrt(np.einsum("ij,ij->i", whole, whole)) * np.linalg.norm(vector)
     return (whole @ np.asarray(vector, np.float32)) / lengths
 
 
@@ -170,12 +171,9 @@ def _vectors(db: Database, numbers: np.ndarray, scope: Scope) -> tuple[list[int]
     """(ids, vectors) of those of the numbers that are of the scope."""
     where, values = scope_filter(scope)
     join = "" if scope == EVERYTHING else "CROSS JOIN memories AS m ON m.id = v.memory_id"
-    rows: list[tuple[int, bytes]] = []
-    for part in range(0, len(numbers), 500):
-        marks = ",".join(map(str, numbers[part : part + 500].tolist()))
-        sql = f"""SELECT v.memory_id, v.vector FROM vectors AS v {join}
-            WHERE v.memory_id IN ({marks}) AND {where}"""
-        rows += db.conn.execute(sql, values).fetchall()
+    sql = f"""SELECT v.memory_id, v.vector FROM json_each(:ids) AS j
+        CROSS JOIN vectors AS v ON v.memory_id = j.value {join} WHERE {where}"""
+    rows = db.conn.execute(sql, values | {"ids": json.dumps(numbers.tolist())}).fetchall()
     return [number for number, _ in rows], [vector for _, vector in rows]
 
 
