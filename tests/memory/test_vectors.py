@@ -6,6 +6,7 @@ import pytest
 from taskmem_ros.clips import Pose
 from taskmem_ros.memory import Box, Memory, Scope, Store
 from taskmem_ros.memory.codes import STRETCH
+from taskmem_ros.memory.quantization import _fine, lengths, nearest, quantize
 
 S = 1_000_000_000
 COUNT, DIMENSIONS = 600, 64
@@ -125,3 +126,28 @@ def test_the_nearest_of_a_time_whose_memories_lie_between_others(store):
     narrowed = store.narrowed(Scope(since_ns=500 * S, until_ns=505 * S))
     best = {number for number, _ in store.nearest(QUERY, 5, narrowed)}
     assert best == {COUNT + 1 + second for second in range(500, 505)}
+
+
+def test_ten_bits_tell_apart_what_eight_do_not():
+    exact = VECTORS @ QUERY / np.linalg.norm(VECTORS, axis=1) / np.linalg.norm(QUERY)
+
+    def error(blobs):
+        return np.mean(
+            [abs(cosine - exact[number]) for number, cosine in nearest(blobs, range(COUNT), QUERY, 99)]
+        )
+
+    blobs = [quantize(vector) for vector in VECTORS]
+    bare = [blob[: lengths(DIMENSIONS)[0]] for blob in blobs]  # as the first stores had them
+    assert error(blobs) < 0.35 * error(bare) < 0.001
+    assert [number for number, _ in nearest(blobs, range(COUNT), QUERY, 5)] == np.argsort(-exact)[:5].tolist()
+    for vector in (np.zeros(DIMENSIONS), np.full(DIMENSIONS, np.nan)):
+        with pytest.raises(ValueError, match="says nothing"):
+            quantize(vector)
+
+
+def test_a_quantized_number_is_within_an_eighth_of_a_step():
+    for vector in VECTORS[:50]:
+        blob, step = quantize(vector), np.abs(vector).max() / 127
+        assert len(blob) == lengths(DIMENSIONS)[1]
+        kept = _fine([blob], DIMENSIONS)[0] * np.frombuffer(blob[:4], np.float32)
+        assert np.abs(kept - vector).max() <= step / 8 * 1.001

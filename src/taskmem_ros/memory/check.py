@@ -50,7 +50,8 @@ _DISAGREEMENTS = (
     ),
     (
         """SELECT count(*) FROM vectors AS v LEFT JOIN encoders AS e ON e.id = v.encoder_id
-            WHERE length(v.vector) IS NOT e.dimensions + 4""",
+            WHERE e.id IS NULL
+            OR length(v.vector) NOT IN (e.dimensions + 4, e.dimensions + 4 + e.dimensions / 4)""",
         "{n} vectors are of another length than their encoder says.",
     ),
     (

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from sqlite_utils import Database
 
+from taskmem_ros.memory.quantization import coarse
 from taskmem_ros.memory.schema import CODES_IN_BLOCK
 
 STRETCH = 8 * CODES_IN_BLOCK  # memory ids whose codes are one array
@@ -158,8 +159,7 @@ def read_codes(
     sql = "SELECT memory_id, vector FROM vectors WHERE memory_id >= ? AND memory_id < ? ORDER BY memory_id"
     rows = connection.execute(sql, [first, end]).fetchall()
     numbers = np.array([number for number, _ in rows], np.int64)
-    whole = np.frombuffer(b"".join(blob for _, blob in rows), np.int8).reshape(len(rows), dimensions + 4)
-    return numbers, codes_of(whole[:, 4:])
+    return numbers, codes_of(coarse([vector for _, vector in rows], dimensions))
 
 
 def codes_of(vectors: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Vectors of memories, and the memories whose vectors are nearest to another.
 
-Every vector is kept whole, as int8 with a scale of its own, and as a code: one bit for the sign of each
-number. A search compares codes (all of them, from main memory: see codes.py) and then the vectors of the best
-some hundred. The codes stand in the file in blocks by memory id, so that a million are read in a moment. All
-of it is plain tables and numpy: many Pythons are built without loadable SQLite extensions, and a store must
-open, and forget, wherever it is carried to.
+Every vector is kept whole, in ten bits a number (quantization.py), and as a code: one bit for the sign of
+each number. A search compares codes (all of them, from main memory: see codes.py) and then the vectors of the
+best some hundred. The codes stand in the file in blocks by memory id, so that a million are read in a moment.
+All of it is plain tables and numpy: many Pythons are built without loadable SQLite extensions, and a store
+must open, and forget, wherever it is carried to.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from sqlite_utils import Database
 
 from taskmem_ros.memory.codes import Codes, codes_of, read_codes
 from taskmem_ros.memory.database import Connections
+from taskmem_ros.memory.quantization import coarse, nearest, quantize
 from taskmem_ros.memory.schema import CODES_IN_BLOCK
 from taskmem_ros.memory.scope import EVERYTHING, Scope, indexed, scope_filter, scope_ids
 
-RESCORED = 600  # codes whose whole vectors are compared,
-RESCORED_OF = 700  # and one more for every so many memories: of a million the best ten are among 2,000
+RESCORED = 800  # codes whose whole vectors are compared,
+RESCORED_OF = 400  # and one more for every so many memories: the farther among many are the best ten
 FEW = 50_000  # memories of a scope that are told apart one by one
 
 
@@ -93,7 +94,8 @@ class VectorRows:
                         "INSERT OR REPLACE INTO vector_codes VALUES (?, ?)",
                         [block, _block_codes(db.conn, block, encoder[1]).tobytes()],
                     )
-        self._codes.put(np.array([number for number, _ in rows]), codes_of(_numbers([v for _, v in rows])))
+        whole = coarse([vector for _, vector in rows], encoder[1])
+        self._codes.put(np.array([number for number, _ in rows]), codes_of(whole))
 
     def nearest(self, vector: np.ndarray, limit: int, scope: Scope = EVERYTHING) -> list[tuple[int, float]]:
         """(memory id, cosine) of the memories of a scope whose vectors are nearest, nearest first."""
@@ -111,11 +113,7 @@ class VectorRows:
                 numbers, ids, blobs = self._compared(db, vector, limit, scope, among, among is None)
         if scope == EVERYTHING and len(ids) < len(numbers):
             self._codes.drop(np.setdiff1d(numbers, ids))  # forgotten by another process
-        if not ids:
-            return []
-        cosines = similarities(blobs, vector)
-        best = np.lexsort((np.negative(ids), -cosines))[:limit]
-        return [(ids[index], float(cosines[index])) for index in best]
+        return nearest(blobs, ids, vector, limit) if ids else []
 
     def _compared(
         self,
@@ -135,27 +133,6 @@ class VectorRows:
         count = max(RESCORED + of // RESCORED_OF, 2 * limit) * (4 if loose else 1)
         numbers = self._codes.nearest(vector, count, first, last, among)
         return numbers, *_vectors(db, numbers, scope)
-
-
-def quantize(vector: np.ndarray) -> bytes:
-    """A vector as float32 scale and int8 numbers. Raises ValueError where it has no length."""
-    largest = float(np.abs(vector).max())
-    if not np.isfinite(largest) or largest == 0.0:
-        raise ValueError("a vector of zeros or of numbers that are not finite says nothing")
-    scale = np.float32(largest / 127)
-    return scale.tobytes() + np.round(vector / scale).astype(np.int8).tobytes()
-
-
-def similarities(blobs: Sequence[bytes], vector: np.ndarray) -> np.ndarray:
-    """The cosines of quantized vectors with a vector."""
-    whole = _numbers(blobs).astype(np.float32)
-    lengths = np.sqrt(np.einsum("ij,ij->i", whole, whole)) * np.linalg.norm(vector)
-    return (whole @ np.asarray(vector, np.float32)) / lengths
-
-
-def _numbers(blobs: Sequence[bytes]) -> np.ndarray:
-    """(vectors, dimensions) int8 of quantized vectors."""
-    return np.frombuffer(b"".join(blobs), np.int8).reshape(len(blobs), -1)[:, 4:]
 
 
 def _few(db: Database, scope: Scope) -> np.ndarray | None:
