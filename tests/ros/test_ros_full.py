@@ -72,7 +72,7 @@ def test_a_full_disk_and_retention(ros, model):
 
     filler.unlink()
     ros.wait(lambda: len(memories) >= stored + 2 and waiting() == 0, "what waited is written and published")
-    ros.wait(lambda: ros.health["taskmem_agent: store"][0] == "open", "the store is well again")
+    ros.wait(lambda: "MB free" in ros.health["taskmem_agent: store"][0], "no error, on a disk this small")
     spans = [(memory.start.sec, memory.end.sec) for memory in memories]
     assert spans == [(at, at + 10) for at in range(1000, 1000 + 10 * len(spans), 10)]
     assert not [gap for gap in coverage if gap.reason == Coverage.REASON_FAILED]
