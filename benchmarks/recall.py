@@ -12,7 +12,7 @@ The peers are installed in an environment of their own, for example:
     python benchmarks/recall.py --peers /tmp/peers/bin/python
 
 Without --peers only ours is measured. A run of a minute: --sizes 1000 --alone 10000. The last table of
-RESULTS.md: --sizes 1000 10000 100000 --alone 1000000, which takes 20 GB of disk and most of an hour.
+RESULTS.md: --sizes 1000 10000 100000 --alone 1000000, which takes 4 GB of disk and about half an hour.
 """
 
 from __future__ import annotations

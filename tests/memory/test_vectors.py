@@ -105,6 +105,24 @@ def test_ids_may_be_far_apart(store):
     opened.close()
 
 
+def test_many_are_sifted_across_the_arrays_of_codes(store, monkeypatch):
+    monkeypatch.setattr("taskmem_ros.memory.vectors.RESCORED", 40)
+    first = STRETCH - COUNT // 2
+    copies = [Memory(0, "a", 0, i * S, i * S, "Copy.") for i in range(COUNT)]
+    with store._connections.write() as db:
+        db.execute("DELETE FROM memories")
+        db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'memories'", [first - 1])
+    numbers = [memory.id for memory in store.add_memories(copies)]
+    assert numbers[0] == first
+    store.add_vectors(numbers, VECTORS)
+    for opened in (store, Store.open(store.path, read_only=True)):
+        found = [number - first + 1 for number, _ in opened.nearest(QUERY, 5)]
+        assert set(found) <= set(exact(lambda i: True)[:7])
+        among = opened.nearest(QUERY, 5, Scope(camera="a"))
+        assert [number - first + 1 for number, _ in among] == found
+    opened.close()
+
+
 def test_a_scope_of_a_time_is_narrowed_to_its_ids(store):
     narrowed = store.narrowed(Scope(since_ns=100 * S, until_ns=200 * S))
     assert (narrowed.first_id, narrowed.last_id) == (100, 200)  # 100 ends at 100 s: perhaps one too many

@@ -17,6 +17,7 @@ from taskmem_ros.memory.quantization import coarse
 from taskmem_ros.memory.schema import CODES_IN_BLOCK
 
 STRETCH = 8 * CODES_IN_BLOCK  # memory ids whose codes are one array
+SIFTED = 8  # times as many codes as are wanted are compared a second time, more closely
 
 
 class Codes:
@@ -67,7 +68,7 @@ class Codes:
     def nearest(
         self, vector: np.ndarray, count: int, first: int, last: int, among: np.ndarray | None
     ) -> np.ndarray:
-        """The ids in [first, last] whose codes differ least from the vector's, at most `count`, in no order.
+        """The ids in [first, last] whose codes differ least from the vector's, at most `count`, ascending.
 
         among: only these ids (ascending).
         """
@@ -75,17 +76,18 @@ class Codes:
             stretches, last = list(self._stretches), min(last, self.last)
         measure = _Measure(vector)
         if among is not None:
-            among = among[(among >= first) & (among <= last)]
-            far = np.empty(len(among), np.uint16)
-            for codes, inside, which in _split(stretches, among):
-                measure.differences(codes[:, inside], far[which])
-            return among[_least(far, count, measure.absent)]
-        far = np.empty(max(0, last + 1 - first), np.uint16)
-        for number in range(first // STRETCH, last // STRETCH + 1) if len(far) else ():
-            begin, end = max(first, number * STRETCH), min(last + 1, (number + 1) * STRETCH)
-            codes = stretches[number][:, begin - number * STRETCH : end - number * STRETCH]
-            measure.differences(codes, far[begin - first : end - first])
-        return _least(far, count, measure.absent) + first
+            ids = among[(among >= first) & (among <= last)]
+        else:
+            far = np.empty(max(0, last + 1 - first), np.uint16)
+            for number in range(first // STRETCH, last // STRETCH + 1) if len(far) else ():
+                begin, end = max(first, number * STRETCH), min(last + 1, (number + 1) * STRETCH)
+                codes = stretches[number][:, begin - number * STRETCH : end - number * STRETCH]
+                measure.differences(codes, far[begin - first : end - first])
+            ids = _least(far, SIFTED * count, measure.absent) + first
+        far = np.empty(len(ids), np.uint16)
+        for codes, inside, which in _split(stretches, ids):
+            far[which] = measure.telling_differences(codes[:, inside])
+        return ids[_least(far, count, measure.absent)]
 
     def _read_blocks(self, db: Database, last: int) -> None:
         """Read whole blocks up to `last` from their codes, and those that have none from their vectors."""
@@ -113,43 +115,58 @@ class Codes:
 
 
 class _Measure:
-    """In how many bits codes differ from a vector's, telling bits counted twice: where the vector searched
-    for is near zero, a sign says little.
-    """
+    """In how many bits codes differ from a vector's."""
 
     def __init__(self, vector: np.ndarray):
         size = np.abs(vector)
-        self._code, self._telling = _one_code(vector), _one_code(size - np.median(size))
-        self.absent = 2 * len(vector) + 1  # the "difference" of a memory without a vector; no code has it
+        self._code = _one_code(vector)
+        self._telling = [_one_code(size - np.quantile(size, part)) for part in (0.5, 0.75)]
+        self.absent = 3 * len(vector) + 1  # the "difference" of a memory without a vector; no code has it
         # Arrays made anew each time would cost as much as the counting.
         self._bits = np.empty(STRETCH, np.uint64)
-        self._counts, self._twice = np.empty(STRETCH, np.uint8), np.empty(STRETCH, np.uint8)
+        self._counts, self._more = np.empty(STRETCH, np.uint8), np.empty(STRETCH, np.uint8)
 
     def differences(self, codes: np.ndarray, total: np.ndarray) -> None:
         """Of codes (words, memories), written to `total`, (memories,) uint16."""
         length = codes.shape[1]
-        bits, counts, twice = self._bits[:length], self._counts[:length], self._twice[:length]
+        bits, counts, more = self._bits[:length], self._counts[:length], self._more[:length]
         total[:] = 0
-        for row, word, telling in zip(codes, self._code, self._telling):
-            np.bitwise_xor(row, word, out=bits)
-            _count_bits(bits, out=counts)
-            np.bitwise_and(bits, telling, out=bits)
-            _count_bits(bits, out=twice)
-            np.add(counts, twice, out=counts)
+        for begin in range(0, len(codes), 3):  # a byte holds the bits of three words
+            for number in range(begin, min(begin + 3, len(codes))):
+                np.bitwise_xor(codes[number], self._code[number], out=bits)
+                _count_bits(bits, out=more if number > begin else counts)
+                if number > begin:
+                    np.add(counts, more, out=counts)
             np.add(total, counts, out=total)
+        self._mark_absent(codes, total)
+
+    def telling_differences(self, codes: np.ndarray) -> np.ndarray:
+        """The same with bits counted up to three times, more where the vector's number is far from zero:
+        near it a sign says little.
+        """
+        total, counts = np.zeros(codes.shape[1], np.uint16), np.empty(codes.shape[1], np.uint8)
+        for row, word, *telling in zip(codes, self._code, *self._telling):
+            bits = row ^ word
+            for mask in (None, *telling):
+                _count_bits(bits if mask is None else bits & mask, out=counts)
+                total += counts
+        self._mark_absent(codes, total)
+        return total
+
+    def _mark_absent(self, codes: np.ndarray, total: np.ndarray) -> None:
         zeros = np.flatnonzero(codes[0] == 0)
         total[zeros[~codes[:, zeros].any(axis=0)]] = self.absent
 
 
 def _least(far: np.ndarray, count: int, absent: int) -> np.ndarray:
-    """Where the `count` least of `far` are; of equal ones at the end the last. Absent ones are never."""
+    """Where the `count` least of `far` are, ascending; of equal ones the last. Absent ones are never."""
     if len(far) <= count:
         return np.flatnonzero(far < absent)
     upto = np.cumsum(np.bincount(far, minlength=absent + 1)[:absent])
     limit = int(np.searchsorted(upto, count))
     near = np.flatnonzero(far < limit)
     equal = np.flatnonzero(far == limit) if limit < absent else near[:0]
-    return np.concatenate([near, equal[len(equal) - min(len(equal), count - len(near)) :]])
+    return np.sort(np.concatenate([near, equal[len(equal) - min(len(equal), count - len(near)) :]]))
 
 
 def read_codes(

@@ -22,8 +22,8 @@ from taskmem_ros.memory.quantization import coarse, nearest, quantize
 from taskmem_ros.memory.schema import CODES_IN_BLOCK
 from taskmem_ros.memory.scope import EVERYTHING, Scope, indexed, scope_filter, scope_ids
 
-RESCORED = 800  # codes whose whole vectors are compared,
-RESCORED_OF = 400  # and one more for every so many memories: the farther among many are the best ten
+RESCORED = 600  # codes whose whole vectors are compared,
+RESCORED_OF = 600  # and one more for every so many memories: the farther among many are the best ten
 FEW = 50_000  # memories of a scope that are told apart one by one
 
 
