@@ -113,6 +113,10 @@ _VERSION_3 = (
             new.start_ns / 864e11, new.end_ns / 864e11); END""",
     """CREATE TRIGGER memory_displaced AFTER DELETE ON memories WHEN old.x IS NOT NULL BEGIN
         DELETE FROM memory_places WHERE id = old.id; END""",
+    # Vectors are written in another form; they are made anew from the texts.
+    "DELETE FROM vectors",
+    "DELETE FROM vector_codes",
+    "DELETE FROM encoders",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
