@@ -67,7 +67,14 @@ def test_a_file_of_version_2_is_upgraded(tmp_path, monkeypatch):
             for number in range(5):
                 pose = Pose("map", number, 2 * number, 3 * number, 0, 0, 0, 1)
                 store.add_memory("a", 0, number * S, number * S, "A door.", pose=pose)
+            with store._connections.write() as db:
+                db.execute("INSERT INTO encoders VALUES (1, 'letters', 64)")
+                db.execute("INSERT INTO vectors VALUES (1, 1, ?)", [bytes(68)])  # of version 2's form
+                db.execute("INSERT INTO vector_codes VALUES (0, ?)", [bytes(8 * 4096)])
     with Store.open(path) as store:
+        assert store.encoder() is None and store.nearest([1.0] * 64, 3) == []
+        store.use_encoder("letters", 64)
+        assert [number for number, _ in store.without_vector(9, above=0)] == [1, 2, 3, 4, 5]
         store.add_memory("a", 0, 9 * S, 9 * S, "A door.", pose=pose)
         with store._connections.write() as db:
             db["memories"].delete(2)
