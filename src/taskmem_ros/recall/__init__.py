@@ -5,7 +5,7 @@ from taskmem_ros.recall.encoder import Encoder, EncoderError, load_encoder
 from taskmem_ros.recall.find import find
 from taskmem_ros.recall.place import Near
 from taskmem_ros.recall.prompt import Reading, parse_reading, reading_prompt, reading_reply
-from taskmem_ros.recall.recall import MAX_NEW_TOKENS, MEMORIES_READ, Recall
+from taskmem_ros.recall.recall import MAX_NEW_TOKENS, MEMORIES_READ, ROUNDS, Recall, rounds_for
 from taskmem_ros.recall.search import Found, Search, VectorIndexer
 from taskmem_ros.recall.tasks import answer_task
 from taskmem_ros.recall.types import Answer, Completion, Evidence, Reader, Reason
@@ -15,6 +15,7 @@ __all__ = [
     "GAP_WORDS",
     "MAX_NEW_TOKENS",
     "MEMORIES_READ",
+    "ROUNDS",
     "Answer",
     "Completion",
     "Encoder",
@@ -35,5 +36,6 @@ __all__ = [
     "parse_reading",
     "reading_prompt",
     "reading_reply",
+    "rounds_for",
     "unwatched",
 ]

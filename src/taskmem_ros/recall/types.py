@@ -40,9 +40,11 @@ class Answer:
     status: one of taskmem_ros.memory.OUTCOMES: "answered"; "not_in_memory" (the memories do not say it);
     "not_watching" (no memory is of the time asked about, because nobody watched then); "timed_out"; "failed"
     (the reader wrote no reply that can be read, twice).
-    text: the answer, "" unless answered. message: why there is none, in a sentence, "" where there is one.
-    evidence: the memories that say it, newest first; where timed out, those that were found to read.
-    confidence: the reader's, 0..1; 0 unless answered. watermark: the newest memory's id at that time.
+    text: the answer, "" unless answered. message: when and where that was seen, or how it was counted; where
+    there is no answer, why. evidence: the memories that say it, newest first, those of a count oldest first;
+    the memory of what it was before or after comes last. Where timed out, those that were found to read.
+    confidence: the reader's, 0..1; 0 unless answered, and where a reader tells none; 1 of what was counted.
+    watermark: the newest memory's id at that time.
     """
 
     status: str
@@ -67,6 +69,9 @@ class Completion(Protocol):
 
 
 class Reader(Protocol):
-    """Completes a prompt: MemoryPolicy.complete or Engine.complete. deadline: in time.monotonic() seconds."""
+    """Completes a prompt: MemoryPolicy.complete, Engine.complete, an Endpoint.
+
+    deadline: in time.monotonic() seconds.
+    """
 
     def __call__(self, prompt: str, *, max_new_tokens: int, deadline: float | None) -> Completion: ...
