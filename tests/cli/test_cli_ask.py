@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,9 +63,26 @@ def test_an_empty_store_needs_no_model(capsys, tmp_path):
     assert status == 1 and json.loads(capsys.readouterr().out)["status"] == "not_in_memory"
 
 
+def test_an_endpoint_reads(capsys, database):
+    command = [sys.executable, str(Path(__file__).parents[1] / "recall" / "openai_server.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
+        reader = ["--reader-url", url, "--reader-model", "reader", "--rounds", "1", "--database", database]
+        status = main(["ask", "Where is the mug?", *reader, "--json"])
+        server.kill()
+    answer = json.loads(capsys.readouterr().out)
+    assert (status, bool(answer["evidence"])) == (0, True) or answer["status"] == "not_in_memory"
+    with Store.open(database, read_only=True) as store:
+        assert store.tasks(newest_first=True, limit=1)[0].status == answer["status"]
+    assert main(["ask", "Where is the mug?", *reader]) == 2
+    assert "cannot be reached" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        ["x", "--rounds", "0"],
+        ["x", "--reader-model", "m"],
         [" "],
         ["x", "--timeout", "0"],
         ["x", "--timeout", "inf"],

@@ -34,6 +34,8 @@ def test_every_parameter_is_described():
         ({"cameras": ["a", "a"]}, ["cameras", "twice"]),
         ({"cameras": ["front left"]}, ["cameras", "front left"]),
         ({"cameras": ["a", "b"], "image_topic": "/x"}, ["image_topic", "/x", "cameras"]),
+        ({"reader.base_url": "http://localhost/v1"}, ["reader.base_url", "reader.model", "both"]),
+        ({"reader.rounds": 99}, ["reader.rounds", "99", "20"]),
         ({"sample_rate": 0.05, "clip_seconds": 10.0}, ["sample_rate", "0.05", "10 s", "0.1 Hz"]),
         ({"sample_rate": 30.0, "clip_seconds": 600.0}, ["sample_rate", "30 Hz", "600 s", "256"]),
     ],

@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answers with the newest memory that is numbered in the prompt."""
         lines = [line for line in asked["messages"][0]["content"].splitlines() if line.startswith("[")]
         number, text = lines[-1][1:].split("] ", 1)
-        said = text.split(" is ", 1)[1].split(".")[0]
+        said = text.partition(" is ")[2].split(".")[0] or "not in memory"
         self.reply(json.dumps({"memories": [int(number)], "answer": said}), None)
 
     def model_strict(self, asked):

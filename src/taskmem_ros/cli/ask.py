@@ -17,7 +17,7 @@ from taskmem_ros.cli.pictures import Pictures, add_pictures_option, protocol
 from taskmem_ros.cli.ros import import_node_module
 from taskmem_ros.cli.times import span_of, zone_of
 from taskmem_ros.memory import Store, StoreError
-from taskmem_ros.recall import Answer, Completion, Recall, answer_task
+from taskmem_ros.recall import ROUNDS, Answer, Completion, Reader, Recall, answer_task, rounds_for
 
 SOURCE = "cli"
 LONGEST_S = 86400
@@ -63,6 +63,20 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--service", metavar="NAME", help="ask the agent that serves this ROS 2 service, e.g. ask_memory"
     )
     add_pictures_option(ask)
+    reader = ask.add_argument_group("reader")
+    reader.add_argument(
+        "--reader-url",
+        metavar="URL",
+        help="read with an OpenAI-compatible endpoint, as in http://localhost:8000/v1, not the model; its "
+        "key is in the environment's TASKMEM_READER_KEY",
+    )
+    reader.add_argument("--reader-model", metavar="NAME", help="the endpoint's model")
+    reader.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help=f"readings for the question, with further searches (default: {ROUNDS}; very small models: 1)",
+    )
     add_model_options(ask)
     ask.set_defaults(run=run_ask)
 
@@ -70,6 +84,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def run_ask(options: argparse.Namespace) -> int:
     if not options.question.strip():
         raise ValueError("The question is empty; say what is to be answered from memory.")
+    if options.rounds is not None and not 1 <= options.rounds <= 20:
+        raise ValueError(f"--rounds is {options.rounds}; it must lie between 1 and 20.")
+    if options.reader_model and not options.reader_url:
+        raise ValueError("--reader-model goes with --reader-url, the address of the endpoint that has it.")
     if not 0 < options.timeout <= LONGEST_S:
         raise ValueError(
             f"--timeout is {options.timeout:g}; it must be above 0 and at most {LONGEST_S} seconds."
@@ -98,15 +116,25 @@ def _ask_file(options: argparse.Namespace) -> Answer:
     since, until = span_of(options)
     with _open(options) as store:
         # A store without memories needs no reader to say so.
-        policy = load_and_tell(options) if store.watermark() else None
-        recall = Recall(store, policy.complete if policy else _no_reader, timezone=zone_of(options))
+        reader, rounds, who = _reader(options) if store.watermark() else (_no_reader, 1, {})
+        recall = Recall(store, reader, rounds=options.rounds or rounds, timezone=zone_of(options))
         if store.read_only:
             return recall.ask(options.question, options.choice, since, until, options.timeout, options.camera)
         task = store.add_task(
             options.question, choices=options.choice, source=SOURCE, since_ns=since, until_ns=until
         )
-        who = asdict(policy.provenance) if policy else {}
         return answer_task(store, recall, task, timeout_s=options.timeout, camera=options.camera, **who)[0]
+
+
+def _reader(options: argparse.Namespace) -> tuple[Reader, int, dict[str, str]]:
+    """(the reader, its rounds, who that is)."""
+    if options.reader_url:
+        from taskmem_ros.recall.endpoint import Endpoint
+
+        endpoint = Endpoint(options.reader_url, options.reader_model or "")
+        return endpoint, ROUNDS, {"model": endpoint.model}
+    policy = load_and_tell(options)
+    return policy.complete, rounds_for(policy.report.parameters), asdict(policy.provenance)
 
 
 def _open(options: argparse.Namespace) -> Store:
@@ -129,11 +157,14 @@ def _print(answer: Answer, options: argparse.Namespace) -> None:
     pictures = Pictures(protocol(options.pictures, paper.terminal))
     if answer.status == "answered":
         said = Text.assemble((show.plain(answer.text), "bold"))
-        said.append(f"  (confidence {answer.confidence:.2f})", show.DIM)
+        if answer.confidence:  # not every endpoint tells one
+            said.append(f"  (confidence {answer.confidence:.2f})", show.DIM)
     else:
         said = Text(f"{show.plain(answer.message)}  ")
         said.append(f"({answer.status})", show.STATUS_STYLES.get(answer.status, show.WARNING))
     paper.row(Text(), said)
+    if answer.status == "answered" and answer.message:
+        paper.row(Text(), Text(show.plain(answer.message), show.DIM))
     print_found(paper, pictures, answer.evidence, zone_of(options))
 
 

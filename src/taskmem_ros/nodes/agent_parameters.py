@@ -117,6 +117,23 @@ AGENT: tuple[Spec, ...] = (
         3600.0,
     ),
     Spec(
+        "reader.base_url",
+        "",
+        "OpenAI-compatible endpoint that reads memories and answers, as in http://localhost:8000/v1; its key "
+        "is in the environment's TASKMEM_READER_KEY; empty: the model itself.",
+        when="unconfigured",
+    ),
+    Spec("reader.model", "", "Name of the endpoint's model; goes with reader.base_url.", when="unconfigured"),
+    Spec(
+        "reader.rounds",
+        0,
+        "How often the reader may read for one question, searching again in between; 0: 3, or 1 where the "
+        "model is too small to follow instructions.",
+        0,
+        20,
+        when="unconfigured",
+    ),
+    Spec(
         "encoder",
         "",
         "Sentence encoder for search by meaning: a folder (with model.onnx, or as transformers saves it) or "
@@ -187,6 +204,11 @@ def check_agent(values: Mapping[str, Any]) -> None:
         raise ValueError(
             f"image_topic is {values['image_topic']!r} but cameras names {len(cameras)}; "
             "leave image_topic empty (CAMERA/image_raw is read for each), or name one camera."
+        )
+    if bool(values["reader.base_url"]) != bool(values["reader.model"]):
+        raise ValueError(
+            f"reader.base_url is {values['reader.base_url']!r} and reader.model {values['reader.model']!r}; "
+            "give both, or neither."
         )
     clip_settings(values).validate()
 

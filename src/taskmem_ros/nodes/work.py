@@ -18,7 +18,7 @@ from taskmem_ros.clips import INACTIVE, Clip, Gap
 from taskmem_ros.clips.bridge import working_cv_bridge
 from taskmem_ros.memory import Memory, Store, default_database
 from taskmem_ros.policy import Draft, Engine, MemoryPolicy
-from taskmem_ros.recall import Recall, load_encoder
+from taskmem_ros.recall import ROUNDS, Recall, load_encoder, rounds_for
 
 from . import qos
 from .agent_parameters import clip_settings, image_topic
@@ -92,6 +92,11 @@ class Work:
         self._markers = MemoryMarkers(node, self.store, values["cameras"], here, values["markers_shown"])
         undo.callback(self._markers.close)
 
+        self._endpoint = None
+        if values["reader.base_url"]:
+            from taskmem_ros.recall.endpoint import Endpoint
+
+            self._endpoint = Endpoint(values["reader.base_url"], values["reader.model"])
         encoder = load_encoder(values["encoder"]) if values["encoder"] else None
         self._indexer = Indexer(self.store, encoder) if encoder else None
         if self._indexer:
@@ -136,7 +141,9 @@ class Work:
             self.store,
             Recall(
                 self.store,
-                self._engine.complete,
+                self._endpoint or self._engine.complete,
+                rounds=values["reader.rounds"]
+                or (ROUNDS if self._endpoint else rounds_for(self.policy.report.parameters)),
                 encoder=encoder,
                 now_ns=lambda: node.get_clock().now().nanoseconds,
             ),
@@ -239,7 +246,11 @@ class Work:
         return 2 * self._values["clip_seconds"] + 10.0
 
     def _reader(self) -> dict[str, str]:
-        """Who answers: the bare model; the adapter is for memorizing only, and the prompt is recall's own."""
+        """Who answers: the bare model or an endpoint's; the adapter is for memorizing only, and the prompt is
+        recall's own.
+        """
+        if self._endpoint:
+            return {"model": self._endpoint.model}
         by = self.policy.provenance
         return {"model": by.model, "revision": by.revision}
 
