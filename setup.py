@@ -46,6 +46,9 @@ setup(
         "pyyaml",
         "json_repair",
         "tqdm",
+        # OpenAI-compatible endpoints as readers; the hub's client brings both already.
+        "anyio>=4",
+        "httpx2>=2",
         "rich>=13",
         "jinja2>=3.1",
         # cv2 without a window system; opencv-python supplies the same cv2, and both at once overwrite each
