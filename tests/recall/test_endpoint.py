@@ -50,7 +50,7 @@ def test_a_reply_with_its_confidence(server):
 
 def test_what_a_server_refuses_is_not_sent_again(server):
     endpoint = Endpoint(server.url, "strict")
-    sent = ["max_completion_tokens", "messages", "model", "temperature"]
+    sent = ["max_completion_tokens", "messages", "model", "response_format", "temperature"]
     for _ in range(2):
         reply = endpoint("x")
         assert json.loads(reply.text) == sent and reply.confidence == 0.0

@@ -23,6 +23,7 @@ SHOWN = 200  # characters of a server's own words in an error
 # What some servers refuse by name (OpenAI's reasoning models, for one), and what is sent in its place.
 OPTIONAL: Mapping[str, str | None] = {
     "logprobs": None,
+    "response_format": None,
     "temperature": None,
     "max_tokens": "max_completion_tokens",
 }
@@ -96,6 +97,8 @@ class Endpoint:
 
     async def _reply(self, prompt: str, max_new_tokens: int) -> Reply:
         wanted: dict[str, Any] = {"temperature": 0, "max_tokens": max_new_tokens, "logprobs": True}
+        # Small models keep to JSON only where the server holds them to it.
+        wanted["response_format"] = {"type": "json_object"}
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         timeout = httpx2.Timeout(None, connect=CONNECT_S)
         refused = self._refused
