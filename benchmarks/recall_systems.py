@@ -24,7 +24,18 @@ KINDS = {
 }
 
 
-class TaskMem:
+class _System:
+    def ready(self) -> None:
+        """What is to be done before it is asked."""
+
+    def add_one(self, index: int) -> float:
+        """Seconds until it was added."""
+        began = time.perf_counter()
+        self.add([index])
+        return time.perf_counter() - began
+
+
+class TaskMem(_System):
     """This project's store and search. Adding is durable: on the disk when it returns."""
 
     kinds = tuple(KINDS)
@@ -42,8 +53,6 @@ class TaskMem:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """An encoder that takes no time: what encoding takes is the same for all systems, and not theirs."""
         return np.stack([self._vectors[text] for text in texts])
-
-    def ready(self) -> None: ...
 
     def add(self, indices: range) -> None:
         from taskmem_ros.memory import Memory
@@ -113,7 +122,7 @@ def _indices(hits: Sequence) -> list[int]:
     return [hit.memory.id - 1 for hit in hits]
 
 
-class EMem:
+class EMem(_System):
     """eMEM's store under its tools, as they call it; larger than its default of 100,000 where it must be.
 
     Adding is not durable: SQLite without an fsync, and the index of vectors is written by `close`. It has no
@@ -135,8 +144,6 @@ class EMem:
             )
         )
 
-    def ready(self) -> None: ...
-
     def add(self, indices: Sequence[int]) -> None:
         from emem.types import ObservationNode
 
@@ -153,11 +160,6 @@ class EMem:
             ]
         )
 
-    def add_one(self, index: int) -> float:
-        began = time.perf_counter()
-        self.add([index])
-        return time.perf_counter() - began
-
     def meaning(self, asked: Question) -> list[int]:
         return self._numbers(self.store.semantic_search_by_vector(asked.vector, LIMIT))
 
@@ -170,14 +172,10 @@ class EMem:
 
     def filtered(self, asked: Question) -> list[int]:
         since, until = asked.week
+        where = {"spatial_center": _centre(asked), "spatial_radius": AROUND_M}
+        span = (since / NS, until / NS)
         return self._numbers(
-            self.store.semantic_search_by_vector(
-                asked.vector,
-                LIMIT,
-                time_range=(since / NS, until / NS),
-                spatial_center=_centre(asked),
-                spatial_radius=AROUND_M,
-            )
+            self.store.semantic_search_by_vector(asked.vector, LIMIT, time_range=span, **where)
         )
 
     def _numbers(self, found: Sequence) -> list[int]:
@@ -191,7 +189,7 @@ def _centre(asked: Question) -> np.ndarray:
     return np.array([asked.x, asked.y, 0.0])
 
 
-class Milvus:
+class Milvus(_System):
     """Milvus Lite, as ReMEmbR uses Milvus, with BM25 beside the vectors and indices on time and place.
 
     "place" and "time" are queries with a filter (a square; in no order). "together" is its hybrid search:
@@ -222,14 +220,7 @@ class Milvus:
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIMENSIONS)
         for name in ("x", "y", "start"):
             schema.add_field(name, DataType.DOUBLE)
-        schema.add_function(
-            Function(
-                name="bm25",
-                function_type=FunctionType.BM25,
-                input_field_names=["text"],
-                output_field_names=["said"],
-            )
-        )
+        schema.add_function(Function("bm25", FunctionType.BM25, ["text"], ["said"]))
         indices = self.client.prepare_index_params()
         indices.add_index("said", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
         graph = {"M": 16, "efConstruction": 200}  # as eMEM's
@@ -251,11 +242,6 @@ class Milvus:
             for index in indices
         ]
         self.client.insert(self._NAME, rows)
-
-    def add_one(self, index: int) -> float:
-        began = time.perf_counter()
-        self.add([index])
-        return time.perf_counter() - began
 
     def words(self, asked: Question) -> list[int]:
         return self._found("said", asked.text, {})
