@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in NODE_COMMANDS:
             return _run_node(arguments[0], arguments[1:])
         options = _parser().parse_args(arguments)
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()  # here a closed pipe is caught, at the interpreter's end it is not
+        return status
     except (StoreError, ValueError, NoRos) as error:
         print(f"taskmem: {error}", file=sys.stderr)
         return ERROR
