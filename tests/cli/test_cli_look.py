@@ -150,7 +150,8 @@ def test_a_closed_pipe_is_no_error(database, environment):
     reader, writer = os.pipe()
     os.close(reader)  # nobody reads from the start
     command = [sys.executable, "-m", "taskmem_ros.cli", "timeline", "--json", "--database", database]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, env=environment)
+    buffered = environment | {"PYTHONUNBUFFERED": ""}  # so that all is written at the end
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, env=buffered)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
 

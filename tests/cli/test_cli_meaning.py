@@ -30,6 +30,10 @@ def test_vectors_are_made_and_searched(capsys, database, encoder):
     hits = [json.loads(line) for line in out.splitlines()]
     assert status == 0 and len(hits) == 4
     assert {reason["by"] for hit in hits for reason in hit["found"]} == {"meaning"}
+    status, out, _ = run(
+        capsys, "ask", "Is there an animal?", "--no-record", "--json", *search[2:4], *search[5:]
+    )
+    assert status in (0, 1) and json.loads(out)["status"] in ("answered", "not_in_memory")
 
 
 def test_search_of_one_episode(capsys, database):

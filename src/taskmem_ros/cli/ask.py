@@ -11,6 +11,7 @@ from rich.text import Text
 
 from taskmem_ros.cli import show
 from taskmem_ros.cli.look import add_span_options, add_store_options, print_found
+from taskmem_ros.cli.meaning import add_encoder_option, encoder_of
 from taskmem_ros.cli.model import add_model_options, load_and_tell
 from taskmem_ros.cli.paper import Paper
 from taskmem_ros.cli.pictures import Pictures, add_pictures_option, protocol
@@ -62,6 +63,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     ask.add_argument(
         "--service", metavar="NAME", help="ask the agent that serves this ROS 2 service, e.g. ask_memory"
     )
+    add_encoder_option(ask)
     add_pictures_option(ask)
     reader = ask.add_argument_group("reader")
     reader.add_argument(
@@ -117,7 +119,13 @@ def _ask_file(options: argparse.Namespace) -> Answer:
     with _open(options) as store:
         # A store without memories needs no reader to say so.
         reader, rounds, who = _reader(options) if store.watermark() else (_no_reader, 1, {})
-        recall = Recall(store, reader, rounds=options.rounds or rounds, timezone=zone_of(options))
+        recall = Recall(
+            store,
+            reader,
+            rounds=options.rounds or rounds,
+            timezone=zone_of(options),
+            encoder=encoder_of(options, store),
+        )
         if store.read_only:
             return recall.ask(options.question, options.choice, since, until, options.timeout, options.camera)
         task = store.add_task(

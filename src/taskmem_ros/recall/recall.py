@@ -284,4 +284,4 @@ def _saying(reading: Reading, read: Sequence[Found], support: Support, choices: 
 
 
 def _evidence(hits: Sequence[Found]) -> tuple[Evidence, ...]:
-    return tuple(Evidence(hit.memory, hit.score) for hit in hits)
+    return tuple(Evidence(hit.memory, hit.score, hit.reasons) for hit in hits)

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from taskmem_ros.memory import Memory, Store
 from taskmem_ros.memory.scope import EVERYTHING, Scope
 from taskmem_ros.memory.words import terms
+from taskmem_ros.recall.beside import beside
 from taskmem_ros.recall.encoder import Encoder
 from taskmem_ros.recall.place import Near, rank_by_place
 from taskmem_ros.recall.types import Reason
 from taskmem_ros.recall.words import WordHit, rank_by_words
 
 RANKED = 200  # of every list
-DAMPING = 20  # RRF's k: how much the first ranks are worth against the later ones
+DAMPING = 10  # RRF's k: how much the first ranks are worth against the later ones
+# Where meaning is searched, too, the best lend a part of their worth to what stands beside them in time.
+LENDING, FROM_PREVIOUS, FROM_NEXT = 100, 0.3, 0.15
 # How much a rank in each list counts.
 WEIGHTS = {"words": 1.0, "meaning": 0.7, "place": 1.0, "time": 1.0}
 
@@ -88,13 +91,32 @@ class Search:
                 allowed = inside if allowed is None else allowed & inside
         if not lists:
             lists["time"] = [(number, "newest") for number in self._store.ids_in(scope, limit)]
-        best = _fused(lists, allowed)[:limit]
-        memories = self._store.memories_of([number for number, _, _ in best], thumbnails=thumbnails)
+        scores, reasons = _fused(lists, allowed)
+        if "meaning" in lists and allowed is None:
+            self._lend(scores, reasons, scope)
+        most = sum(WEIGHTS[by] for by in lists) / (DAMPING + 1)
+        best = sorted(scores, key=lambda number: (-scores[number], -number))[:limit]
+        memories = self._store.memories_of(best, thumbnails=thumbnails)
         return [
-            Found(memories[number], score, reasons, shares.get(number, 0.0))
-            for number, score, reasons in best
+            Found(
+                memories[number],
+                round(min(1.0, scores[number] / most), 6),
+                tuple(sorted(reasons[number], key=lambda reason: reason.rank)),
+                shares.get(number, 0.0),
+            )
+            for number in best
             if number in memories  # it may have been forgotten meanwhile
         ]
+
+    def _lend(self, scores: dict[int, float], reasons: dict[int, list[Reason]], scope: Scope) -> None:
+        """Give the neighbours in time of the best a part of their scores."""
+        own = {n: scores[n] for n in sorted(scores, key=lambda number: -scores[number])[:LENDING]}
+        around = self._store.neighbours(list(own), scope=scope)
+        rank = {number: place for place, number in enumerate(own, 1)}
+        for number, other, after in beside(own, around):
+            scores[other] = scores.get(other, 0.0) + (FROM_PREVIOUS if after else FROM_NEXT) * own[number]
+            if other not in reasons:
+                reasons[other] = [Reason("time", rank[number], f"beside memory {number}")]
 
     def _has_vectors(self) -> bool:
         """Whether the store's vectors, if any, are this encoder's: those of another cannot be compared."""
@@ -103,8 +125,8 @@ class Search:
 
 def _fused(
     lists: Mapping[str, Sequence[tuple[int, str]]], allowed: set[int] | None
-) -> list[tuple[int, float, tuple[Reason, ...]]]:
-    """(memory id, score, reasons) of all that the lists have and is allowed, best first."""
+) -> tuple[dict[int, float], dict[int, list[Reason]]]:
+    """Scores and reasons by memory id, of all that the lists have and is allowed."""
     scores: dict[int, float] = {}
     reasons: dict[int, list[Reason]] = {}
     for by, ranked in lists.items():
@@ -112,11 +134,7 @@ def _fused(
             if allowed is None or number in allowed:
                 scores[number] = scores.get(number, 0.0) + WEIGHTS[by] / (DAMPING + rank)
                 reasons.setdefault(number, []).append(Reason(by, rank, detail))
-    most = sum(WEIGHTS[by] for by in lists) / (DAMPING + 1)
-    return [
-        (n, round(scores[n] / most, 6), tuple(sorted(reasons[n], key=lambda reason: reason.rank)))
-        for n in sorted(scores, key=lambda number: (-scores[number], -number))
-    ]
+    return scores, reasons
 
 
 class VectorIndexer:

@@ -1,8 +1,4 @@
-"""Memories ranked by words: BM25 over a bounded pool, with a share of what stands beside in time.
-
-A question's answer is often in the memory next to the one that has its words: "Anna came in", then "she put
-the mug on the desk". So a memory gets a part of the score of its neighbours of the same camera and episode.
-"""
+"""Memories ranked by words: BM25 over a bounded pool, with a share of what stands beside in time."""
 
 from __future__ import annotations
 
@@ -15,13 +11,13 @@ from taskmem_ros.memory import Store
 from taskmem_ros.memory.index import Neighbour
 from taskmem_ros.memory.scope import EVERYTHING, Scope
 from taskmem_ros.memory.words import Term, TextMatcher, all_of, any_of
+from taskmem_ros.recall.beside import beside
 
 POOL = 240  # memories that are weighed
 FEW_MATCHES = 5_000  # up to which the index itself weighs every match
 PAIRED = 5  # rarest terms of which all pairs are looked for
 SATURATION, LENGTH = 1.2, 0.3  # BM25's k1 and b; memories are short, and hardly any says a word twice
 FROM_PREVIOUS, FROM_NEXT = 0.4, 0.2
-BESIDE_NS = 3_600_000_000_000  # neighbours that are further apart have nothing to do with each other
 
 
 @dataclass(frozen=True)
@@ -134,19 +130,7 @@ def _bm25(texts: Mapping[int, str], shares: Mapping[int, float], weight: float) 
 def _with_neighbours(own: Mapping[int, float], around: Mapping[int, Neighbour]) -> dict[int, float]:
     """Every score with its part of the scores of the memories just before and just after."""
     scores = dict(own)
-    for number, score in own.items():
-        for step, part in ((1, FROM_PREVIOUS), (-1, FROM_NEXT)):
-            beside = _beside(number, step, around)
-            if beside is not None:
-                scores[beside] = scores.get(beside, 0.0) + part * score
+    for number, other, after in beside(own, around):
+        part = FROM_PREVIOUS if after else FROM_NEXT
+        scores[other] = scores.get(other, 0.0) + part * own[number]
     return scores
-
-
-def _beside(number: int, step: int, around: Mapping[int, Neighbour]) -> int | None:
-    """The next memory of the same camera and episode, by id, upward or downward."""
-    here = around[number]
-    for other in (around.get(number + step), around.get(number + 2 * step)):
-        if other is None or (other.camera, other.episode) != (here.camera, here.episode):
-            continue
-        return other.id if abs(other.start_ns - here.start_ns) <= BESIDE_NS else None
-    return None
