@@ -18,7 +18,7 @@ def test_a_report_of_the_past(capsys, database, tmp_path):
     target = tmp_path / "out" / "past.html"
     status, out, err = report(capsys, target, "--database", database, "--utc")
     assert (status, err) == (0, "")
-    assert out.startswith(f"{target} (") and "4 memories, 1 gaps and 2 questions of 2 days" in out
+    assert out.startswith(f"{target} (") and "4 memories, 1 gap and 2 questions of 2 days" in out
     html = target.read_text()
     assert "Anna puts the red mug on the table." in html and "Thursday 1 January 2026" in html
     assert "Not watching for 50 s" in html and "Where is the mug?" in html

@@ -64,8 +64,9 @@ def run_report(options: argparse.Namespace) -> int:
         show.print_record({"type": "report", "file": str(target), "bytes": size} | counts)
         return 0
     left_out = f" ({counts['left_out']} more are not listed: --limit)" if counts["left_out"] else ""
-    print(
-        f"{target} ({size / 1e6:.1f} MB): {counts['memories']} memories{left_out}, {counts['gaps']} gaps and "
-        f"{counts['questions']} questions of {counts['days']} days."
-    )
+    memories = show.counted(counts["memories"], "memory", "memories")
+    gaps = show.counted(counts["gaps"], "gap")
+    questions = show.counted(counts["questions"], "question")
+    days = show.counted(counts["days"], "day")
+    print(f"{target} ({size / 1e6:.1f} MB): {memories}{left_out}, {gaps} and {questions} of {days}.")
     return 0

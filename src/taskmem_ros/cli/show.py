@@ -132,3 +132,8 @@ def task_record(task: Task, zone: dt.tzinfo | None) -> dict[str, Any]:
 def print_record(record: dict[str, Any]) -> None:
     """One JSON object on one line."""
     print(json.dumps(record, ensure_ascii=False))
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """ "1 day", "2 days"."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
