@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from taskmem_ros.clips import ClipQueue, ClipSettings
 from taskmem_ros.clips.settings import RANGES
+from taskmem_ros.memory import default_database
 
 from .parameters import Spec, check
 
@@ -225,3 +227,12 @@ def image_topic(values: Mapping[str, Any], camera: str) -> str:
     if values["image_transport"] == "compressed" and not topic.endswith("/compressed"):
         topic += "/compressed"
     return topic
+
+
+def database(values: Mapping[str, Any], namespace: str) -> Path:
+    """The store's file; by default in a folder for each namespace: no two robots share one by accident."""
+    if values["database"]:
+        return Path(values["database"]).expanduser()
+    path = default_database()
+    parts = [part for part in namespace.split("/") if part]
+    return path.parent.joinpath(*parts, path.name)

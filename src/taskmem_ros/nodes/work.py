@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rclpy.qos import QoSProfile
@@ -16,12 +15,12 @@ from taskmem import msg
 
 from taskmem_ros.clips import INACTIVE, Clip, Gap
 from taskmem_ros.clips.bridge import working_cv_bridge
-from taskmem_ros.memory import Memory, Store, default_database
+from taskmem_ros.memory import Memory, Store
 from taskmem_ros.policy import Draft, Engine, MemoryPolicy
 from taskmem_ros.recall import ROUNDS, Recall, load_encoder, rounds_for
 
 from . import qos
-from .agent_parameters import clip_settings, image_topic
+from .agent_parameters import clip_settings, database, image_topic
 from .camera_input import CameraInput, Counters
 from .conversions import coverage_message, memory_message, task_message
 from .diagnostics import Status, camera_status, policy_status, questions_status, store_status
@@ -60,9 +59,7 @@ class Work:
     def _build(
         self, node: Any, mailbox: Mailbox, values: Mapping[str, Any], undo: contextlib.ExitStack
     ) -> None:
-        path = (
-            Path(values["database"]).expanduser() if values["database"] else database_of(node.get_namespace())
-        )
+        path = database(values, node.get_namespace())
         self.store = undo.enter_context(Store.open(path))
         known = {camera: self.store.record_end(camera) for camera in values["cameras"]}
         working_cv_bridge()  # tried in a child process the first time: not while images wait
@@ -297,10 +294,3 @@ class Work:
                 )
             )
         return statuses
-
-
-def database_of(namespace: str) -> Path:
-    """The default database, in a folder for each namespace: no two robots share a file by accident."""
-    path = default_database()
-    parts = [part for part in namespace.split("/") if part]
-    return path.parent.joinpath(*parts, path.name)
