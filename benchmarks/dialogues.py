@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from taskmem_ros.memory import Store, terms
+from taskmem_ros.memory import Store, plain, terms
 from taskmem_ros.recall import Encoder, Search, VectorIndexer, load_encoder
 
 FOUND = 10
@@ -76,7 +76,7 @@ def plain_fts5(dialogue: Dialogue, database: Path) -> Finder:
     db.executemany("INSERT INTO turns(text) VALUES (?)", [(text,) for _, text in dialogue.turns])
 
     def find(question: str) -> Sequence[int]:
-        words = " OR ".join(f'"{term.text}"' for term in terms(question.replace('"', " ").replace("*", " ")))
+        words = " OR ".join(f'"{term.text}"' for term in terms(plain(question)))
         sql = "SELECT rowid FROM turns WHERE turns MATCH ? ORDER BY bm25(turns) LIMIT ?"
         return [number for (number,) in db.execute(sql, (words, FOUND))] if words else []
 
@@ -94,8 +94,7 @@ def ours(dialogue: Dialogue, database: Path, encoder: Encoder | None = None) -> 
     search = Search(store, encoder)
 
     def find(question: str) -> Sequence[int]:
-        plain = question.replace('"', " ").replace("*", " ")
-        return [hit.memory.id for hit in search(plain, limit=FOUND, thumbnails=False)]
+        return [hit.memory.id for hit in search(plain(question), limit=FOUND, thumbnails=False)]
 
     return find
 

@@ -16,7 +16,7 @@ from taskmem_ros.memory.types import (
     Summary,
     Task,
 )
-from taskmem_ros.memory.words import STOP_WORDS, TextMatcher, all_of, content_words, terms
+from taskmem_ros.memory.words import STOP_WORDS, TextMatcher, all_of, content_words, plain, terms
 
 __all__ = [
     "KINDS",
@@ -39,5 +39,6 @@ __all__ = [
     "all_of",
     "content_words",
     "default_database",
+    "plain",
     "terms",
 ]

@@ -47,6 +47,11 @@ _QUOTED = re.compile(r'"([^"]*)"')
 _PREFIX = re.compile(r"(?<![^\W_])([^\W_]+)\*")  # from a word's start only, or a long word takes for ever
 
 
+def plain(question: str) -> str:
+    """A question without the signs of a query: nothing in it is required, a phrase or a beginning."""
+    return question.replace('"', " ").replace("*", " ")
+
+
 def terms(text: str) -> tuple[Term, ...]:
     """What a search looks for: content words in any form of their stem, `mug*` for words that begin so, and
     "red mug" in quotes for words side by side, which must be there.

@@ -13,7 +13,7 @@ from taskmem import msg
 from taskmem_ros.clips import Gap, Pose
 from taskmem_ros.memory import Box, Memory, Scope, Task
 from taskmem_ros.recall import Evidence, Near
-from taskmem_ros.recall.when import MachineZone, time_asked
+from taskmem_ros.recall.when import MachineZone, time_said
 
 TASK_STATUS = {
     "queued": msg.Task.STATUS_QUEUED,
@@ -115,14 +115,7 @@ def scope_of(request: Any, now_ns: int) -> Scope:
     if request.when.strip():
         if since is not None or until is not None:
             raise ValueError(f"when is {request.when!r} beside since or until; give either of them.")
-        now = dt.datetime.fromtimestamp(now_ns / 1e9, MachineZone())
-        said = time_asked(request.when, now)
-        if said is None or any(letter.isalnum() for letter in said.rest):
-            raise ValueError(
-                f"when is {request.when!r}, which is no time; write it as in 'this morning', 'an hour ago' "
-                "or 'between 2 and 3 pm'."
-            )
-        since, until = said.since_ns, said.until_ns
+        since, until = time_said(request.when, dt.datetime.fromtimestamp(now_ns / 1e9, MachineZone()))
     box = None
     if request.in_box:
         low, high = request.box_min, request.box_max

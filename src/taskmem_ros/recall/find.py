@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from taskmem_ros.memory import EVERYTHING, Scope, Store, all_of, terms
+from taskmem_ros.memory import EVERYTHING, Scope, Store, all_of, plain, terms
 from taskmem_ros.recall.search import Found, Search
 
 WEIGHED = 50  # memories that a search finds
@@ -18,11 +18,11 @@ def find(
     Half of them are the newest that have every word of the question, for most questions ask what was seen
     last; then come those that the search finds, and the newest of all.
     """
-    plain = question.replace('"', " ").replace("*", " ")  # a question is no query: nothing in it is required
-    words = terms(plain)
+    asked = plain(question)
+    words = terms(asked)
     newest = store.ids_matching(all_of(words), (limit + 1) // 2, scope) if words else []
     found = {
-        hit.memory.id: hit for hit in search(plain, scope=scope, limit=max(limit, WEIGHED), thumbnails=False)
+        hit.memory.id: hit for hit in search(asked, scope=scope, limit=max(limit, WEIGHED), thumbnails=False)
     }
     best = list(dict.fromkeys([*newest, *found]))[:limit]
     if len(best) < limit:

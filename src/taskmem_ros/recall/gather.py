@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from taskmem_ros.memory import EVERYTHING, Memory, Scope, Store, all_of, terms
+from taskmem_ros.memory import EVERYTHING, Memory, Scope, Store, all_of, plain, terms
 from taskmem_ros.memory.words import Term
 from taskmem_ros.recall.aim import AFTER, BEFORE, COUNT, HOW_LONG, LATEST, Aim, asks_when, statement_of
 from taskmem_ros.recall.demands import demands
@@ -89,8 +89,7 @@ def whole(store: Store, memories: Sequence[Memory]) -> list[Found]:
 
 
 def _all_words(text: str) -> list[Term]:
-    plain = text.replace('"', " ").replace("*", " ")
-    return [in_all_forms(term) for term in terms(plain)]
+    return [in_all_forms(term) for term in terms(plain(text))]
 
 
 def _event(search: Search, store: Store, aim: Aim, scope: Scope) -> Found | None:
@@ -106,7 +105,7 @@ def _event(search: Search, store: Store, aim: Aim, scope: Scope) -> Found | None
     found = matching(store, named, every, oldest=first) if named else Matches()
     if found.memories:
         return whole(store, [found.memories[0 if first else -1]])[0]
-    best = search(text.replace('"', " ").replace("*", " "), scope=every, limit=1)
+    best = search(plain(text), scope=every, limit=1)
     return best[0] if best and any(reason.by == "meaning" for reason in best[0].reasons) else None
 
 

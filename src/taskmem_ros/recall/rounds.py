@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import json_repair
 
-from taskmem_ros.memory import Memory, Scope, Store, all_of, terms
+from taskmem_ros.memory import Memory, Scope, Store, all_of, plain, terms
 from taskmem_ros.memory.words import any_of
 from taskmem_ros.recall.place import Near
 from taskmem_ros.recall.prompt import question_line
@@ -138,7 +138,7 @@ def look_again(
 def _find(
     search: Search, store: Store, wish: Wish, scope: Scope, near: Near | None, limit: int
 ) -> list[Found]:
-    words = wish.words.replace('"', " ").replace("*", " ")
+    words = plain(wish.words)
     if wish.order == "best" or near is not None:
         hits = search(words, near=near, scope=scope, limit=limit, thumbnails=False)
         return hits if wish.order == "best" else _ordered(hits, wish.order)

@@ -24,7 +24,7 @@ What is meant, where people could mean several things:
 - "now" and "right now" are no span: where a thing is now is where it was last seen.
 """
 
-from taskmem_ros.recall.when.asked import Asked, time_asked, time_begins
+from taskmem_ros.recall.when.asked import Asked, time_asked, time_begins, time_said
 from taskmem_ros.recall.when.days import MachineZone
 
-__all__ = ["Asked", "MachineZone", "time_asked", "time_begins"]
+__all__ = ["Asked", "MachineZone", "time_asked", "time_begins", "time_said"]

@@ -52,6 +52,19 @@ def time_asked(question: str, now: dt.datetime) -> Asked | None:
     )
 
 
+def time_said(text: str, now: dt.datetime) -> tuple[int | None, int | None]:
+    """(since_ns, until_ns) of a text that says a time and nothing else. now: as for time_asked.
+
+    Raises ValueError for any other text.
+    """
+    said = time_asked(text, now)
+    if said is None or any(letter.isalnum() for letter in said.rest):
+        raise ValueError(
+            f"{text!r} is no time; write it as in 'this morning', 'an hour ago' or 'between 2 and 3 pm'."
+        )
+    return said.since_ns, said.until_ns
+
+
 def time_begins(text: str, now: dt.datetime) -> int | None:
     """Where the time that a text names begins, in nanoseconds since the epoch: "this morning" at 5 o'clock.
 
