@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from taskmem_ros.recall.when import time_asked, time_begins
+from taskmem_ros.recall.when import time_asked, time_begins, time_said
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = dt.datetime(2026, 7, 15, 16, 30, tzinfo=BERLIN)  # a Wednesday
@@ -400,6 +400,16 @@ print(asked.since_ns // 10**9)"""
     assert done.stdout.split("\n")[:3] == [
         "2026-10-25T02:30:00+02:00 0 0", "2026-10-25T02:30:00+01:00 1 1", str(march)
     ]  # fmt: skip
+
+
+def test_a_text_that_says_a_time_and_nothing_else():
+    assert [shown(ns, BERLIN) for ns in time_said("this morning", NOW)] == [
+        full("07-15 05:00"),
+        full("07-15 12:00"),
+    ]
+    for text in ("Who came this morning?", "the red mug", ""):
+        with pytest.raises(ValueError, match="is no time"):
+            time_said(text, NOW)
 
 
 def spans(question, now, zone=BERLIN):
