@@ -73,6 +73,7 @@ class MemoryPolicy:
     """A loaded Qwen3-VL with an adapter slot. One thread at a time; `Engine` serves many."""
 
     def __init__(self, checkpoint: Checkpoint):
+        self._checkpoint = checkpoint
         self._decoder = Decoder(checkpoint)
         self._slot = AdapterSlot(checkpoint.model)
         self._name = Path(checkpoint.name).name if checkpoint.local else checkpoint.name
@@ -114,6 +115,11 @@ class MemoryPolicy:
         if adapter:
             policy.set_adapter(adapter)
         return policy
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model with what belongs to it, for training; while an adapter is in use, it is in the model."""
+        return self._checkpoint
 
     @property
     def report(self) -> LoadReport:
