@@ -82,8 +82,9 @@ class Sampler:
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         cache = DynamicCache(config=model.config.get_text_config())
         # All but the last token, which generate() reads itself for each candidate.
-        read = {name: t[:, :-1] if t.shape[:2] == ids.shape else t for name, t in inputs.items()}
-        model(**read, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        for name in ("input_ids", "attention_mask", "mm_token_type_ids"):
+            inputs[name] = inputs[name][:, :-1]
+        model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache.batch_repeat_interleave(count)
         model.model.rope_deltas = model.model.rope_deltas.repeat_interleave(count, 0)
         output = model.generate(
