@@ -19,6 +19,7 @@ from taskmem_ros.home import (
     queries_about,
     questions,
     random_query,
+    read_question,
 )
 
 MINUTE = 60_000_000_000
@@ -54,6 +55,21 @@ def test_near_misses_have_the_form_of_the_question_and_another_subject():
         for miss in near_misses(query, rng):
             assert miss.form == query.form and miss.about != query.about
             assert "{" not in miss.text(rng)
+
+
+def test_a_question_is_read_back_from_every_wording():
+    rng = random.Random(1)
+    for _ in range(2000):
+        query = random_query(rng)
+        assert read_question(query.text(rng)) == query
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Where is it?", "Where is the pink mug?", "Where is Anna", "So: Where is Anna?", "Who took Anna?"],
+)
+def test_other_words_are_no_question_about_the_home(text):
+    assert read_question(text) is None
 
 
 def test_questions_cover_every_kind_and_what_was_never_seen():

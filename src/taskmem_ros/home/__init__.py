@@ -2,11 +2,11 @@
 
 from taskmem_ros.home.facts import FACT_KINDS, Fact, visible_facts
 from taskmem_ros.home.language import memory_text, read_memory
+from taskmem_ros.home.queries import Query, read_question
 from taskmem_ros.home.questions import (
     QUESTION_KINDS,
     SAMPLE_TIMES_S,
     HomeQuestion,
-    Query,
     is_right,
     look_up,
     near_misses,
@@ -39,5 +39,6 @@ __all__ = [
     "questions",
     "random_query",
     "read_memory",
+    "read_question",
     "visible_facts",
 ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from taskmem_ros.home.facts import FACT_KINDS, Fact, visible_facts
 from taskmem_ros.home.language import clause
+from taskmem_ros.home.queries import SWITCHING, Query
 from taskmem_ros.home.things import (
     COLOURS,
     DEVICES,
@@ -30,53 +31,6 @@ from taskmem_ros.home.world import STEP_NS, HomeSim
 SAMPLE_TIMES_S = (0.0, 2.5, 5.0, 7.5)  # the frames of a 10 s clip at the default sampling rate
 QUESTION_KINDS = FACT_KINDS  # a question is of the kind of the facts that answer it
 Observation = Sequence[Fact]
-
-_SWITCHING = {"opened": "open", "closed": "closed", "switched on": "on", "switched off": "off"}
-_WORDINGS = {
-    "where_thing": ("Where is the {0}?", "Where did you last see the {0}?", "Where can I find the {0}?"),
-    "where_person": ("Where is {0}?", "Where was {0}?", "Which room was {0} in?"),
-    "who_in": ("Who was in the {0}?", "Who did you see in the {0}?"),
-    "wears": ("What is {0} wearing?", "What was {0} wearing?", "Which clothes does {0} have on?"),
-    "who_took": ("Who took the {0}?", "Who has taken the {0}?"),
-    "who_put": ("Who put the {0} on the {1}?",),
-    "who_switched": ("Who {0} the {1} in the {2}?",),
-    "what_put": ("What did {0} put on the {1}?",),
-    "what_carries": ("What is {0} carrying?", "What was {0} carrying?"),
-    "what_did": ("What did {0} do in the {1}?", "What was {0} doing in the {1}?"),
-    "state_open": ("Is the {0} in the {1} open or closed?", "Was the {0} in the {1} left open?"),
-    "state_on": ("Is the {0} in the {1} on or off?", "Was the {0} in the {1} left on?"),
-}
-_KIND_OF = {
-    "where_thing": "object",
-    "where_person": "person",
-    "who_in": "person",
-    "wears": "clothes",
-    "who_took": "event",
-    "who_put": "event",
-    "who_switched": "event",
-    "what_put": "event",
-    "what_carries": "event",
-    "what_did": "event",
-    "state_open": "state",
-    "state_on": "state",
-}
-
-
-@dataclass(frozen=True)
-class Query:
-    """What is asked, apart from its words. form: a key of the wordings; about: what fills them."""
-
-    form: str
-    about: tuple[str, ...]
-
-    @property
-    def kind(self) -> str:
-        """One of QUESTION_KINDS."""
-        return _KIND_OF[self.form]
-
-    def text(self, rng: random.Random | None = None) -> str:
-        wordings = _WORDINGS[self.form]
-        return (wordings[0] if rng is None else rng.choice(wordings)).format(*self.about)
 
 
 @dataclass(frozen=True)
@@ -147,8 +101,8 @@ def _from_fact(form: str, about: tuple[str, ...], fact: Fact) -> str | None:
         return clause(fact).removeprefix(f"{fact.subject} ").removeprefix("is ") if done else None
     if (fact.subject, fact.room) == about and fact.kind == "state":
         return fact.verb
-    if (fact.target, fact.room) == about and fact.verb in _SWITCHING:
-        return _SWITCHING[fact.verb]
+    if (fact.target, fact.room) == about and fact.verb in SWITCHING:
+        return SWITCHING[fact.verb]
     return None
 
 
@@ -172,7 +126,7 @@ def queries_about(fact: Fact) -> list[Query]:
     elif fact.verb == "put":
         queries += [Query("where_thing", (fact.target,)), Query("who_put", (fact.target, fact.place))]
         queries.append(Query("what_put", (fact.subject, fact.place)))
-    elif fact.verb in _SWITCHING:
+    elif fact.verb in SWITCHING:
         queries.append(Query("who_switched", (fact.verb, fact.target, fact.room)))
         queries.append(_state_query(fact.target, fact.room))
     return queries
@@ -222,7 +176,7 @@ def random_query(rng: random.Random) -> Query:
     thing, person = f"{rng.choice(COLOURS)} {rng.choice(KINDS)}", rng.choice(PEOPLE)
     piece = rng.choice(ROOMS[room].furniture)
     verbs = [
-        verb for verb, state in _SWITCHING.items() if state in (state_word(device, b) for b in (True, False))
+        verb for verb, state in SWITCHING.items() if state in (state_word(device, b) for b in (True, False))
     ]
     return rng.choice(
         [
