@@ -5,6 +5,7 @@ Questions about one video stand or fall together, so whole groups (videos, strea
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+EXACT_GROUPS = 12  # 4096 ways to exchange them
 
 
 class Interval(NamedTuple):
@@ -23,7 +25,7 @@ class Interval(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """difference: mean of a minus mean of b. interval: of it. p: two-sided, that there is none."""
+    """difference: mean of a minus mean of b. interval: of it. p: two-sided, of one so large by chance."""
 
     difference: float
     interval: Interval
@@ -69,9 +71,11 @@ def paired_bootstrap(
 ) -> Paired:
     """How much more a has than b, on the same items: (difference, interval, p).
 
-    a, b, groups: (N,), a[i] and b[i] are the scores of item i, which belongs to groups[i]. p is twice the
-    share of draws on the other side of zero, at least 2 / (resamples + 1), at most 1; it is 1 with fewer
-    than two groups. Raises ValueError on no items and on unequal lengths.
+    a, b, groups: (N,), a[i] and b[i] are the scores of item i, which belongs to groups[i]. p is the share of
+    ways to exchange a and b in whole groups that give as large a difference: of all ways up to 12 groups, of
+    `resamples` random ones beyond. So it cannot be small with few groups, where a bootstrap finds too much;
+    for the same reason the interval is too narrow with fewer than about 15. Raises ValueError on no items
+    and on unequal lengths.
     """
     if len(a) != len(b):
         raise ValueError(f"a has {len(a)} scores and b has {len(b)}; they are pairs of the same items")
@@ -81,10 +85,7 @@ def paired_bootstrap(
     draws = _draws(sums, resamples, seed)
     differences = draws[:, 0] / draws[:, 1]
     interval = _interval(total[0] / total[1], differences, len(sums), confidence)
-    if len(sums) < 2:
-        return Paired(interval.value, interval, 1.0)
-    side = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
-    return Paired(interval.value, interval, float(min(1.0, 2 * (side + 1) / (resamples + 1))))
+    return Paired(interval.value, interval, _chance(sums[:, 0], resamples, seed))
 
 
 def _columns(groups: Sequence[Hashable], *columns: Sequence[float]) -> np.ndarray:
@@ -121,6 +122,17 @@ def _draws(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """(resamples, columns): the sums over as many groups as there are, drawn with replacement."""
     count = len(sums)
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples) @ sums
+
+
+def _chance(sums: np.ndarray, resamples: int, seed: int) -> float:
+    """The share of sign flips of the groups' sums (groups,) whose total is as far from zero as theirs."""
+    exact = len(sums) <= EXACT_GROUPS
+    if exact:
+        flips = np.array(list(itertools.product((-1, 1), repeat=len(sums))))
+    else:
+        flips = np.random.default_rng(seed).choice((-1, 1), (resamples, len(sums)))
+    as_far = np.count_nonzero(np.abs(flips @ sums) >= abs(sums.sum()) - 1e-9)
+    return float(as_far / len(flips) if exact else (as_far + 1) / (len(flips) + 1))
 
 
 def _interval(value: float, draws: np.ndarray, groups: int, confidence: float) -> Interval:

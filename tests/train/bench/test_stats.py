@@ -64,6 +64,12 @@ def test_p_is_small_as_often_as_it_should_be_when_nothing_differs():
     assert small / 300 < 0.10
 
 
+def test_few_groups_cannot_give_a_small_p():
+    assert paired_bootstrap([1] * 8, [0] * 8, [0, 0, 0, 0, 1, 1, 1, 1]).p == 0.5
+    assert paired_bootstrap([1] * 6, [0] * 6, range(6)).p == 2 / 2**6
+    assert paired_bootstrap([1, 1, 0], [0, 0, 1], range(3)).p == 1.0
+
+
 @pytest.mark.parametrize(
     "call, said",
     [
