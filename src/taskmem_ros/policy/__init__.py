@@ -5,6 +5,7 @@ from taskmem_ros.policy.engine import Engine, EngineStopped, TooManyQuestions
 from taskmem_ros.policy.policy import Completion, Draft, MemoryPolicy, Provenance
 from taskmem_ros.policy.prompt import PROMPT_HASH
 from taskmem_ros.policy.report import LoadReport
+from taskmem_ros.policy.scoring import ScoredToken
 from taskmem_ros.policy.stats import EngineStats
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "LoadReport",
     "MemoryPolicy",
     "Provenance",
+    "ScoredToken",
     "TooManyQuestions",
 ]

@@ -15,6 +15,7 @@ from taskmem_ros.policy.decoding import Decoder, YieldPoint
 from taskmem_ros.policy.load import DEMO, Checkpoint, load_checkpoint
 from taskmem_ros.policy.prompt import PROMPT_HASH, memorize_parts, parse_memory
 from taskmem_ros.policy.report import LoadReport, memory_bytes, quantization_warnings, quantized_share
+from taskmem_ros.policy.scoring import ScoredToken, Scorer
 
 # The second try is sampled: repeating a greedy reply would fail in the same way.
 RETRY_TEMPERATURE = 0.7
@@ -75,6 +76,7 @@ class MemoryPolicy:
     def __init__(self, checkpoint: Checkpoint):
         self._checkpoint = checkpoint
         self._decoder = Decoder(checkpoint)
+        self._scorer = Scorer(checkpoint)
         self._slot = AdapterSlot(checkpoint.model)
         self._name = Path(checkpoint.name).name if checkpoint.local else checkpoint.name
         share = quantized_share(checkpoint.model, checkpoint.parameters)
@@ -211,3 +213,11 @@ class MemoryPolicy:
             finished=reply.ended != "deadline",
             ended=reply.ended,
         )
+
+    def reply_logprobs(self, turns: Sequence[tuple[str, str]]) -> list[list[ScoredToken]]:
+        """How likely each reply is to its text prompt, token by token, with the adapter off.
+
+        turns: (prompt, reply). All are scored together, so many short ones cost little more than one.
+        """
+        with self._decoder.undisturbed(), self._slot.off():
+            return self._scorer.logprobs(turns)
