@@ -1,0 +1,164 @@
+"""Task bundles as training ground: contexts and tasks of one, and the demo home as one.
+
+`home_bundle` writes what a robot in demo homes would send, so that training on the demo home and on a
+robot's bundle are the same road.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+from taskmem_ros.clips import FAILED, Clip, Gap, Window
+from taskmem_ros.exchange import Bundle, BundledClip
+from taskmem_ros.home import HomeQuestion, look_up
+from taskmem_ros.memory import Memory, Task
+from taskmem_ros.policy import Draft, Provenance
+from taskmem_train.contexts import Context, Memorizer, TrainingTask
+from taskmem_train.home import STREAM_CLIPS, HomeStream, home_stream, role_questions
+
+WINDOW = 5  # clips that the policy sees
+Span = tuple[str, int, int, int]  # camera, episode, start_ns, end_ns
+
+
+def contexts(bundle: Bundle, window: int = WINDOW) -> list[Context]:
+    """What the policy saw when it wrote each memory of the bundle, and failed to write one; see
+    `each_context`. The pictures of all of them are in main memory at once.
+    """
+    return list(each_context(bundle, window))
+
+
+def each_context(bundle: Bundle, window: int = WINDOW) -> Iterator[Context]:
+    """The contexts by camera, episode and time, as the engine builds them (`clips.Window`): a clip without a
+    memory leaves the window. Raises BundleError where a picture cannot be decoded.
+    """
+    written: dict[Span, str] = {}
+    for memory in bundle.memories():  # by id: of two memories of a clip the newer stays
+        written[_span(memory)] = memory.text
+    past, stream = Window(window), None
+    for held in bundle.clips():
+        if held.opens or (held.camera, held.episode) != stream:
+            past, stream = Window(window), (held.camera, held.episode)
+        clips, memories = past.push(held.decoded())
+        yield Context(_id(bundle.manifest.robot, clips, memories), clips, memories)
+        if text := written.get(_span(held)):
+            past.remember(text)
+
+
+def training_tasks(bundle: Bundle) -> list[TrainingTask]:
+    """The tasks of a bundle, in the order in which the robot got them.
+
+    Only an answer known to be right is one to train on; what the robot answered is not. When it was seen:
+    the best evidence of a right answer, else the time that was asked about.
+    """
+    spans = {memory.id: (memory.start_ns, memory.end_ns) for memory in bundle.memories()}
+    found = []
+    for task in bundle.tasks():
+        since, until = task.since_ns, task.until_ns
+        if task.known_answer and _same(task.known_answer, task.answer) and task.evidence:
+            since, until = spans.get(task.evidence[0], (since, until))
+        found.append(TrainingTask(task.question, task.known_answer, task.choices, since, until))
+    return found
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question about a home, and the clip that answers it."""
+
+    question: HomeQuestion
+    source: Clip
+    at_ns: int
+
+
+def home_bundle(
+    path: str | Path,
+    seeds: Sequence[int],
+    role: str,
+    questions: int,
+    memorizer: Memorizer,
+    *,
+    clips: int = STREAM_CLIPS,
+    provenance: Provenance | None = None,
+    overwrite: bool = False,
+) -> Bundle:
+    """A bundle of one stream of each home, with the memorizer's memories and up to `questions` of a role's.
+
+    Questions go round the homes, one of each in turn, as `recent_questions` asks them; each has the right
+    answer, and as its time span the clip that shows it. A home is a camera. provenance: what wrote the
+    memories. Raises ValueError for homes that may have been trained on, BundleError for the file.
+    """
+    streams = {seed: home_stream(seed, clips) for seed in seeds}
+    runs = {seed: [_named(seen.clip, stream.id) for seen in stream.seen] for seed, stream in streams.items()}
+    asked = _ask(streams, runs, role, questions)
+    memories, gaps = _memorize(list(runs.values()), memorizer, provenance)
+    return Bundle.create(
+        path,
+        clips=(clip for run in runs.values() for clip in run),
+        tasks=[_task(number, item, role) for number, item in enumerate(asked, start=1)],
+        memories=memories,
+        gaps=gaps,
+        robot="demo-home",
+        overwrite=overwrite,
+    )
+
+
+def _ask(
+    streams: dict[int, HomeStream], runs: dict[int, list[Clip]], role: str, questions: int
+) -> list[_Asked]:
+    rounds = -(-questions // max(1, len(streams)))
+    found: list[list[_Asked]] = [[] for _ in range(rounds)]
+    for seed, stream in streams.items():
+        end = runs[seed][-1].end_ns
+        for turn, question in enumerate(role_questions(stream, role, rounds, seed)):
+            source = runs[seed][look_up(question.query, stream.observations).source]
+            found[turn].append(_Asked(question, source, end))
+    return [item for turn in found for item in turn][:questions]
+
+
+def _memorize(
+    runs: Sequence[Sequence[Clip]], memorizer: Memorizer, provenance: Provenance | None
+) -> tuple[list[Memory], list[Gap]]:
+    """The memories of all runs, written as the robot does: clip by clip, all runs at once."""
+    windows = [Window(WINDOW) for _ in runs]
+    by = dict(zip(("model", "revision", "adapter", "prompt_hash"), astuple(provenance))) if provenance else {}
+    memories: list[Memory] = []
+    gaps: list[Gap] = []
+    for step in zip(*runs):
+        asked = [Context(_id("", *seen), *seen) for seen in map(Window.push, windows, step)]
+        drafts: list[Draft] = memorizer.write(asked)
+        for clip, window, draft in zip(step, windows, drafts):
+            if draft.text is None:
+                gaps.append(Gap(*_span(clip), FAILED))
+            else:
+                window.remember(draft.text)
+                memories.append(Memory(len(memories) + 1, *_span(clip), draft.text, **by))
+    return memories, gaps
+
+
+def _named(clip: Clip, camera: str) -> Clip:
+    """The clip as of another camera."""
+    return replace(clip, camera=camera, frames=tuple(replace(frame, camera=camera) for frame in clip.frames))
+
+
+def _task(number: int, asked: _Asked, role: str) -> Task:
+    span = {"since_ns": asked.source.start_ns, "until_ns": asked.source.end_ns}
+    about = {"known_answer": asked.question.answer, "source": role, "asked_ns": asked.at_ns}
+    return Task(number, asked.question.text, kind="question", choices=(), **about, **span)
+
+
+def _span(item: Clip | BundledClip | Memory) -> Span:
+    return item.camera, item.episode, item.start_ns, item.end_ns
+
+
+def _id(robot: str, clips: Sequence[Clip], memories: Sequence[str]) -> str:
+    """The same for the same window of the same robot, in whatever bundle it comes."""
+    window = repr([[clip.start_ns for clip in clips], list(memories)])
+    newest = clips[-1]
+    digest = hashlib.sha256(window.encode()).hexdigest()[:12]
+    return f"{robot}/{newest.camera}/{newest.episode}/{newest.start_ns}/{digest}"
+
+
+def _same(known: str, answer: str | None) -> bool:
+    return answer is not None and known.strip().casefold() == answer.strip().casefold()
