@@ -7,6 +7,8 @@ of it.
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ from sqlite_utils import Database
 
 
 class Ledger:
-    """The tables of a run. Used from one thread."""
+    """The tables of a run. Every method may be called from any thread."""
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Database(path)
+        self._lock = threading.Lock()
+        self._db = Database(sqlite3.connect(path, check_same_thread=False))
         drafts = {"bank": str, "stream": str, "start_ns": int, "tokens": int, "memory_tokens": int}
         self._create("drafts", drafts | {"seconds": float, "error": str}, ("bank", "stream", "start_ns"))
         answer = {"key": str, "system": str, "stream": str, "question": str, "status": str, "text": str}
@@ -35,24 +38,31 @@ class Ledger:
 
     def keep_drafts(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Rows of bank, stream, start_ns, tokens (generated), memory_tokens, seconds, error."""
-        self._db["drafts"].upsert_all(rows, pk=("bank", "stream", "start_ns"))
+        with self._lock:
+            self._db["drafts"].upsert_all(rows, pk=("bank", "stream", "start_ns"))
 
     def drafts(self, bank: str, streams: Iterable[str]) -> list[dict[str, Any]]:
         """What the memories of some streams cost, in one bank."""
         wanted = set(streams)
-        return [row for row in self._db["drafts"].rows_where("bank = ?", [bank]) if row["stream"] in wanted]
+        with self._lock:
+            rows = list(self._db["drafts"].rows_where("bank = ?", [bank]))
+        return [row for row in rows if row["stream"] in wanted]
 
     def answer(self, key: str) -> dict[str, Any] | None:
         """The row of an answer, or None."""
-        return next(self._db["answers"].rows_where("key = ?", [key]), None)
+        with self._lock:
+            return next(self._db["answers"].rows_where("key = ?", [key]), None)
 
     def keep_answer(self, row: Mapping[str, Any]) -> None:
-        self._db["answers"].upsert(row, pk="key")
+        with self._lock:
+            self._db["answers"].upsert(row, pk="key")
 
     def verdict(self, key: str, judge: str) -> dict[str, Any] | None:
-        return next(self._db["verdicts"].rows_where("key = ? AND judge = ?", [key, judge]), None)
+        with self._lock:
+            return next(self._db["verdicts"].rows_where("key = ? AND judge = ?", [key, judge]), None)
 
     def keep_verdict(self, key: str, judge: str, right: bool | None, error: str = "") -> None:
         """right: None where the judge failed; then error says how."""
         row = {"key": key, "judge": judge, "right": None if right is None else int(right), "error": error}
-        self._db["verdicts"].upsert(row, pk=("key", "judge"))
+        with self._lock:
+            self._db["verdicts"].upsert(row, pk=("key", "judge"))

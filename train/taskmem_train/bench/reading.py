@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timezone
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,8 +18,11 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from taskmem_ros.memory import Store
-from taskmem_ros.recall import Reader, Recall
+from taskmem_ros.policy import MemoryPolicy
+from taskmem_ros.recall import ROUNDS, Reader, Recall, rounds_for
+from taskmem_ros.recall.endpoint import Endpoint
 from taskmem_train.bench.ledger import Ledger
+from taskmem_train.bench.together import BatchedPolicy, Jobs, in_threads, one_by_one
 from taskmem_train.bench.types import FIRST_DAY_NS, Question, digest
 
 ANSWERED = "answered"
@@ -32,7 +35,8 @@ FAILURES_IN_A_ROW = 5  # then the reader is gone, and asking on would only fail 
 class Reply:
     """status: as in taskmem_ros.recall.Answer, or "error": the call failed. text: "" unless answered.
 
-    message: why there is no answer. tokens: generated, None where the reader does not tell. seconds: wall.
+    message: why there is no answer. tokens: generated, None where the reader does not tell. seconds: of the
+    model's work.
     """
 
     status: str
@@ -45,11 +49,14 @@ class Reply:
 class StreamReader(Protocol):
     """Answers a question from a store. identity: what tells its answers from another's.
 
-    now_ns: the time of asking. Raises ValueError or OSError where the call fails.
+    now_ns: the time of asking. Raises ValueError or OSError where the call fails. together: runs jobs, each
+    of which asks the questions about one stream, and returns what they return.
     """
 
     @property
     def identity(self) -> Mapping[str, Any]: ...
+    @property
+    def together(self) -> Callable[[Jobs], list]: ...
 
     def __call__(self, store: Store, question: Question, now_ns: int) -> Reply: ...
 
@@ -59,13 +66,26 @@ class RecallReader:
     """The robot's own way to answer: `Recall` over the store.
 
     complete: MemoryPolicy.complete (it turns the adapter off) or an Endpoint. rounds: see `rounds_for`.
-    name: the model that reads, with its revision.
+    name: the model that reads, with its revision. together: runs several streams' questions at once.
     """
 
     complete: Reader
     name: str
     rounds: int = 1
     max_new_tokens: int | None = None
+    together: Callable[[Jobs], list] = one_by_one
+
+    @classmethod
+    def of_policy(cls, policy: MemoryPolicy, at_once: int = 16) -> RecallReader:
+        """The policy's own model, without an adapter, many streams at once."""
+        batched, report = BatchedPolicy(policy, at_once), policy.report
+        name = f"{policy.provenance.model} {report.revision} {report.quantization} {report.dtype}"
+        return cls(batched.complete, name, rounds_for(report.parameters), together=batched.run)
+
+    @classmethod
+    def of_endpoint(cls, endpoint: Endpoint, at_once: int = 4) -> RecallReader:
+        """A model behind an endpoint, asked about several streams at once."""
+        return cls(endpoint, endpoint.model, ROUNDS, together=in_threads(at_once))
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -78,18 +98,22 @@ class RecallReader:
             now_ns=lambda: now_ns,
         )  # fmt: skip
         answer = recall.ask(question.text, question.choices)
-        return Reply(answer.status, answer.text, answer.message, counted.tokens)
+        return Reply(answer.status, answer.text, answer.message, counted.tokens, counted.seconds)
 
 
 @dataclass
 class _Counted:
-    """A reader whose generated tokens are added up; tokens is None once a reply does not tell."""
+    """A reader whose tokens and seconds are added up; tokens is None once a reply does not tell."""
 
     complete: Reader
     tokens: int | None = 0
+    seconds: float = 0.0
 
     def __call__(self, prompt: str, *, max_new_tokens: int, deadline: float | None):
+        started = time.monotonic()
         completion = self.complete(prompt, max_new_tokens=max_new_tokens, deadline=deadline)
+        # A share of a batch, where the reader says so: not the time it waited for the others.
+        self.seconds += getattr(completion, "seconds", time.monotonic() - started)
         told = getattr(completion, "tokens", None)
         self.tokens = None if told is None or self.tokens is None else self.tokens + told
         return completion
@@ -133,20 +157,17 @@ class Desk:
 
     def _reply(self, unveiled: _Unveiled, question: Question) -> Reply:
         now_ns = unveiled.until(question.reveal_ns)
-        started = time.monotonic()
         try:
             reply = self.reader(unveiled.store, question, now_ns)
         except (ValueError, OSError) as error:
             reply = Reply("error", message=f"{type(error).__name__}: {error}")
-        seconds = time.monotonic() - started
         self.failed_in_a_row = 0 if reply.status != "error" else self.failed_in_a_row + 1
         if self.failed_in_a_row >= FAILURES_IN_A_ROW:
             raise ValueError(
                 f"the reader failed {self.failed_in_a_row} times in a row, the last time with "
                 f"{reply.message}; run again to go on from here"
             )
-        text = reply.text if reply.status == ANSWERED else ""
-        return Reply(reply.status, text, reply.message, reply.tokens, seconds)
+        return reply if reply.status == ANSWERED else replace(reply, text="")
 
 
 class _Unveiled:

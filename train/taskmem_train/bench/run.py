@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,18 +146,23 @@ class _Run:
     def score(self, name: str, desk: Desk, judge: Judge) -> list[Scored]:
         """Ask and judge all questions, in the order of the dataset."""
         total = sum(len(stream.questions) for stream in self.dataset.streams)
-        scored, self.answers[name] = [], []
-        with tqdm(
-            total=total, desc=f"questions {name}", unit="", disable=None if self.progress else True
-        ) as bar:
-            for stream in self.dataset.streams:
-                rows: dict[str, dict[str, Any]] = {}
-                for bank in dict.fromkeys(self.banks[name][q.kind] for q in stream.questions):
-                    asked = [q for q in stream.questions if self.banks[name][q.kind] is bank]
-                    rows |= desk.ask(name, bank.name, stream.id, bank.path(stream), asked, bar)
-                self.answers[name] += rows.values()
-                scored += [self._judged(stream, q, rows[q.id], judge) for q in stream.questions]
-        return scored
+        with tqdm(total=total, desc=f"questions {name}", unit="", disable=_quiet(self.progress)) as bar:
+            jobs = [partial(self._ask, name, stream, desk, bar) for stream in self.dataset.streams]
+            answers = desk.reader.together(jobs)
+        self.answers[name] = [row for rows in answers for row in rows.values()]
+        return [
+            self._judged(stream, question, rows[question.id], judge)
+            for stream, rows in zip(self.dataset.streams, answers)
+            for question in stream.questions
+        ]
+
+    def _ask(self, name: str, stream: StreamItem, desk: Desk, bar: tqdm) -> dict[str, dict[str, Any]]:
+        """question id -> its answer, of all questions about a stream."""
+        rows: dict[str, dict[str, Any]] = {}
+        for bank in dict.fromkeys(self.banks[name][q.kind] for q in stream.questions):
+            asked = [q for q in stream.questions if self.banks[name][q.kind] is bank]
+            rows |= desk.ask(name, bank.name, stream.id, bank.path(stream), asked, bar)
+        return rows
 
     def _judged(self, stream: StreamItem, question: Question, row: dict[str, Any], judge: Judge) -> Scored:
         about = (stream.id, question.id, question.kind)
@@ -196,6 +202,11 @@ class _Run:
     def bank_names(self, name: str) -> dict[str, str] | str:
         names = {kind: bank.name for kind, bank in self.banks[name].items()}
         return names if len(set(names.values())) > 1 else next(iter(names.values()))
+
+
+def _quiet(progress: bool) -> bool | None:
+    """tqdm's disable: None shows a bar on a terminal alone."""
+    return None if progress else True
 
 
 def _failure(row: dict[str, Any]) -> str:
