@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from taskmem_train.phase_two import cli as phase_two
+from taskmem_train.seeds import seed_range
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
@@ -18,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_demo_model(commands)
     _add_check(commands)
     _add_demo_card(commands)
+    phase_two.add_parser(commands)
     args = parser.parse_args(argv)
     try:
         return args.run(args)
@@ -123,16 +127,6 @@ def _run_demo_card(args: argparse.Namespace) -> int:
     print(write_card(args.model, report, args.seeds, policy.report.parameters, vocabulary))
     print(json.dumps(report))
     return 0
-
-
-def seed_range(text: str) -> range:
-    """ "A-B" or "A" -> the seeds from A to B, both included. Raises ValueError."""
-    first, dash, last = text.partition("-")
-    if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) < int(first):
-        raise ValueError(
-            f"--seeds {text!r} is no range of whole numbers; write FIRST-LAST, as in 2000000-2000049"
-        )
-    return range(int(first), int(last or first) + 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Memories sampled in batches: many contexts at once, several candidates of each.
 
-The prompt of a context is read once, however many candidates follow it. What a candidate is, a `Draft`, is what
-`MemoryPolicy.write` gives on the robot.
+The prompt of a context is read once, however many candidates follow it. A candidate is a `Draft`, as
+`MemoryPolicy.write` gives it on the robot.
 """
 
 from __future__ import annotations
@@ -45,6 +45,17 @@ class Sampler:
         self._how = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
         self._rows, self._max_new_tokens = rows, max_new_tokens
         self._instruction, self._seed = instruction, seed
+        self._report = policy.report
+
+    @property
+    def identity(self) -> dict:
+        """What its candidates follow from, besides the contexts: for keys of what is kept."""
+        report = self._report
+        loaded = [report.model, report.revision, report.adapter, report.quantization, report.dtype]
+        return {
+            "loaded": loaded, **self._how, "max_new_tokens": self._max_new_tokens,
+            "instruction": self._instruction, "seed": self._seed,
+        }  # fmt: skip
 
     def write(self, contexts: Sequence[Context]) -> list[Draft]:
         """One memory for each context; a reply without a memory is tried once more, as on the robot."""
@@ -78,7 +89,9 @@ class Sampler:
     def _generate(self, contexts: Sequence[Context], count: int, how: dict) -> list[list[Draft]]:
         started = time.monotonic()
         model = self._checkpoint.model
-        inputs = self._batch.prompts([memorize_parts(c.clips, c.memories, self._instruction) for c in contexts])
+        inputs = self._batch.prompts(
+            [memorize_parts(c.clips, c.memories, self._instruction) for c in contexts]
+        )
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         cache = DynamicCache(config=model.config.get_text_config())
         # All but the last token, which generate() reads itself for each candidate.

@@ -1,0 +1,210 @@
+"""Phase Two: contexts -> candidates -> preferences -> an adapter. Each step is kept in the run's folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import yaml
+from transformers import TrainerCallback
+from trl import DPOConfig
+
+from taskmem_ros.policy import Draft, MemoryPolicy
+from taskmem_train.contexts import Context
+from taskmem_train.judges.labels import label_faults
+from taskmem_train.judges.types import Grade
+from taskmem_train.pairs import Candidate, Pair, PairRules, Yield, make_pairs
+from taskmem_train.phase_two.choose import choose_judge, choose_quality, choose_sampler
+from taskmem_train.phase_two.ledger import KeptJudge, RolloutLedger
+from taskmem_train.phase_two.settings import PhaseTwoConfig
+from taskmem_train.phase_two.sources import Source, read_source
+from taskmem_train.preference import Preference, adapter_config, fit_preferences
+from taskmem_train.rollout import Sampler
+
+ADAPTER = "adapter"  # folder of the result, in the run's folder
+
+
+def phase_two(config: PhaseTwoConfig, out: Path, policy: MemoryPolicy | None = None) -> dict:
+    """Fit one adapter to recent tasks; run again with the same folder, it goes on.
+
+    policy: a loaded one without an adapter, as `config` says (None: it is loaded). Afterwards it has none.
+    Leaves in `out`: config.yaml, rollouts.db, pairs.jsonl, yield.json, log.jsonl, adapter/ (PEFT's files).
+    Returns what yield.json holds. Raises ValueError where there is too little to learn from.
+    """
+    started = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    _settle(out / "config.yaml", config)
+    policy = policy or load_policy(config)
+    source = read_source(config, Sampler(policy, rows=config.rows, seed=config.seed))
+    ledger = RolloutLedger(out / "rollouts.db")
+    try:
+        drafts = sample_candidates(config, policy, source.contexts, ledger)
+        pairs, counts = choose_pairs(config, policy, source, drafts, ledger)
+    finally:
+        ledger.close()
+    replies = {draft.text: draft.raw for some in drafts for draft in some}
+    rows = [Preference(pair.context_id, replies[pair.chosen], replies[pair.rejected]) for pair in pairs]
+    _write_lines(out / "pairs.jsonl", [vars(pair) for pair in pairs])
+    report = {
+        "questions": [task.question for task in source.tasks],
+        "candidates": sum(map(len, drafts)),
+        "unreadable": sum(draft.text is None for some in drafts for draft in some),
+        **counts.report(),
+        "seconds_before_training": round(time.monotonic() - started, 1),
+    }
+    _write_json(out / "yield.json", report)
+    if not rows:
+        raise ValueError(f"no context gave a pair; {out}/yield.json says why of each")
+    contexts = {context.id: context for context in source.contexts}
+    fit_adapter(config, out, policy, rows, contexts)
+    report["seconds"] = round(time.monotonic() - started, 1)
+    _write_json(out / "yield.json", report)
+    return report
+
+
+def load_policy(config: PhaseTwoConfig) -> MemoryPolicy:
+    """The frozen policy. Raises LoadError."""
+    return MemoryPolicy.load(
+        config.model, quantization=config.quantization, dtype=config.dtype, device=config.device
+    )
+
+
+def sample_candidates(
+    config: PhaseTwoConfig, policy: MemoryPolicy, contexts: Sequence[Context], ledger: RolloutLedger
+) -> list[list[Draft]]:
+    """Each context's candidates; those of an earlier run with the same settings are not sampled again."""
+    sampler = choose_sampler(config, policy)
+    return ledger.candidates(contexts, lambda some: sampler.sample(some, config.candidates), sampler.identity)
+
+
+def choose_pairs(
+    config: PhaseTwoConfig,
+    policy: MemoryPolicy,
+    source: Source,
+    drafts: Sequence[Sequence[Draft]],
+    ledger: RolloutLedger,
+) -> tuple[list[Pair], Yield]:
+    """One pair of each context that has one, and what became of the others."""
+    quality = choose_quality(config, policy, source)
+    judge, identity = choose_judge(config, policy, source)
+    tokenizer = policy.checkpoint.tokenizer
+
+    def length(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    groups = []
+    for context, some in zip(source.contexts, drafts):
+        texts = list(dict.fromkeys(draft.text for draft in some if draft.text is not None))
+        grades = quality.grade(context, texts) if quality else [Grade(1.0, True)] * len(texts)
+        faults = [label_faults(text, context.memories, length) for text in texts]
+        groups.append((context, [Candidate(*item) for item in zip(texts, grades, faults)]))
+    questions = [task.question for task in source.tasks]
+    kept = KeptJudge(judge, ledger, identity)
+    return make_pairs(groups, questions, kept, length, PairRules(config.length_difference))
+
+
+def fit_adapter(
+    config: PhaseTwoConfig,
+    out: Path,
+    policy: MemoryPolicy,
+    rows: Sequence[Preference],
+    contexts: dict[str, Context],
+) -> Path:
+    """Train the adapter, write it to OUT/adapter, and leave the policy as it was."""
+    model = policy.checkpoint.model
+    layers = model.config.get_text_config().num_hidden_layers
+    peft_config = adapter_config(model, config.adapter, config.layer_of(layers), config.rank)
+    trainer = fit_preferences(
+        policy.checkpoint,
+        peft_config,
+        rows,
+        contexts,
+        _dpo_settings(config, out / "trainer", policy),
+        [_Curve(out / "log.jsonl")],
+        resume=any((out / "trainer").glob("checkpoint-*")),
+    )
+    if config.adapter == "steer" and config.scale != 1.0:
+        with torch.no_grad():
+            for parameter in trainer.model.parameters():
+                if parameter.requires_grad:
+                    parameter.mul_(config.scale)
+    if trainer.accelerator.is_main_process:
+        trainer.model.peft_config["default"].base_model_name_or_path = policy.provenance.model
+        trainer.model.save_pretrained(str(out / ADAPTER))
+    trainer.accelerator.wait_for_everyone()
+    policy.unload_adapter()
+    model.eval().requires_grad_(False)
+    return out / ADAPTER
+
+
+def _dpo_settings(config: PhaseTwoConfig, out: Path, policy: MemoryPolicy) -> DPOConfig:
+    small = policy.checkpoint.dtype == torch.float32
+    losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, config.sft]} if config.sft else {}
+    return DPOConfig(
+        output_dir=str(out),
+        beta=config.beta,
+        learning_rate=config.lr,
+        lr_scheduler_type=config.schedule,
+        warmup_steps=config.warmup,
+        num_train_epochs=config.epochs,
+        max_steps=config.steps or -1,
+        per_device_train_batch_size=config.batch,
+        gradient_accumulation_steps=config.accumulation,
+        activation_checkpointing=not small,
+        bf16=config.bf16 and small,
+        use_cpu=policy.checkpoint.device.type == "cpu",
+        precompute_ref_log_probs=True,
+        max_length=None,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        save_steps=config.save_steps,
+        save_total_limit=1,
+        logging_steps=1,
+        report_to="none",
+        seed=config.seed,
+        **losses,
+    )
+
+
+class _Curve(TrainerCallback):
+    """Each step's loss and margins, a line of JSON."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero and logs and "loss" in logs:
+            line = {"step": state.global_step, **{name: float(value) for name, value in logs.items()}}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def _settle(path: Path, config: PhaseTwoConfig) -> None:
+    """Keep the settings of a run; another run may not go on in its folder."""
+    values = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()
+    }
+    if path.exists():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changed = [name for name, value in values.items() if before.get(name) != value]
+        if changed:
+            name = changed[0]
+            raise ValueError(
+                f"{path} is of a run with {name} {before.get(name)!r}, not {values[name]!r}; "
+                "take another folder"
+            )
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def _write_json(path: Path, value: dict) -> None:
+    draft = path.with_name(f"{path.name}.partial")
+    draft.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def _write_lines(path: Path, rows: Sequence[dict]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,86 @@
+"""Where Phase Two's contexts and tasks come from: a robot's bundles, or the demo home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from taskmem_ros.clips import Clip, Window
+from taskmem_ros.exchange import Bundle
+from taskmem_ros.home import Fact
+from taskmem_ros.policy import Draft
+from taskmem_train.bundles import contexts as bundle_contexts
+from taskmem_train.bundles import training_tasks
+from taskmem_train.contexts import Context, Memorizer, TrainingTask
+from taskmem_train.home import home_stream, recent_questions
+from taskmem_train.phase_two.settings import PhaseTwoConfig
+from taskmem_train.seeds import seed_range
+
+
+@dataclass(frozen=True)
+class Source:
+    """contexts: to write memories in. tasks: the recent ones, oldest first.
+
+    facts: what each context's newest clip shows, by context id; of the demo home alone.
+    """
+
+    contexts: tuple[Context, ...]
+    tasks: tuple[TrainingTask, ...]
+    facts: Mapping[str, Sequence[Fact]] = field(default_factory=dict)
+
+
+def read_source(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
+    """What the settings name. memorizer: writes the demo home's memories; a bundle has its own.
+
+    Raises ValueError where there is nothing to learn from, BundleError for a file that is no bundle.
+    """
+    source = _home(config, memorizer) if config.home else _bundles(config.bundle)
+    if not source.contexts or not source.tasks:
+        lacking = "clips" if not source.contexts else "tasks"
+        raise ValueError(f"there are no {lacking} to learn from in {config.home or ', '.join(config.bundle)}")
+    count = config.contexts or len(source.contexts)
+    # Spread over all of them: neighbours in time show nearly the same.
+    chosen = source.contexts[:: max(1, len(source.contexts) // count)][:count]
+    return Source(chosen, source.tasks[-config.questions :], source.facts)
+
+
+def live(
+    memorizer: Memorizer, streams: Mapping[str, Sequence[Clip]], window: int = 5
+) -> Iterator[tuple[Context, Draft]]:
+    """Write memories of streams of clips, all in lock-step, each clip given its predecessors' memories.
+
+    A clip whose memory failed leaves the window, as on the robot.
+    """
+    windows = {name: Window(window) for name in streams}
+    running = {name: iter(clips) for name, clips in streams.items()}
+    while step := {name: clip for name, clips in running.items() for clip in islice(clips, 1)}:
+        contexts = [
+            Context(f"{name}@{clip.start_ns}", *windows[name].push(clip)) for name, clip in step.items()
+        ]
+        for name, context, draft in zip(step, contexts, memorizer.write(contexts)):
+            if draft.text is not None:
+                windows[name].remember(draft.text)
+            yield context, draft
+
+
+def _home(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
+    streams = [home_stream(seed, config.home_clips) for seed in seed_range(config.home_seeds)]
+    seen = {stream.id: [item.clip for item in stream.seen] for stream in streams}
+    facts = {f"{stream.id}@{item.clip.start_ns}": item.facts for stream in streams for item in stream.seen}
+    asked = recent_questions(config.home, seed_range(config.asked_seeds), config.questions)
+    tasks = tuple(TrainingTask(question.text, question.answer) for question in asked)
+    return Source(tuple(context for context, _ in live(memorizer, seen)), tasks, facts)
+
+
+def _bundles(paths: Sequence[str]) -> Source:
+    contexts: list[Context] = []
+    tasks: list[TrainingTask] = []
+    for path in paths:
+        bundle = Bundle.open(path)
+        try:
+            contexts += bundle_contexts(bundle)
+            tasks += training_tasks(bundle)
+        finally:
+            bundle.close()
+    return Source(tuple(contexts), tuple(tasks))
