@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from taskmem_train.bench import cli as bench
 from taskmem_train.phase_two import cli as phase_two
 from taskmem_train.seeds import seed_range
 
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_check(commands)
     _add_demo_card(commands)
     phase_two.add_parser(commands)
+    bench.add_parser(commands)
     args = parser.parse_args(argv)
     try:
         return args.run(args)

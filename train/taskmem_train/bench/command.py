@@ -19,6 +19,7 @@ from taskmem_train.bench.settings import BenchConfig
 from taskmem_train.bench.systems import DescribeEverything, PolicyMemorizer, RecentQuestions, TaskPrompt
 from taskmem_train.bench.types import Dataset
 from taskmem_train.home import ROLES
+from taskmem_train.seeds import seed_range
 
 
 def run_bench(config: BenchConfig, out: str | Path, *, progress: bool = True) -> Result:
@@ -46,8 +47,6 @@ def run_bench(config: BenchConfig, out: str | Path, *, progress: bool = True) ->
 
 def make_dataset(config: BenchConfig) -> Dataset:
     if config.dataset == "home":
-        from taskmem_train.cli import seed_range
-
         roles = config.roles or tuple(ROLES)
         seeds = seed_range(config.seeds)
         return home_dataset(seeds, questions=config.questions, clips=config.clips, roles=roles)
