@@ -1,0 +1,102 @@
+"""The result of the gate on the disk: a published adapter's folder, or why there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+
+from taskmem_ros.policy.adapter import CONFIG_FILE, WEIGHTS_FILE, Adapter
+from taskmem_train.gate.card import card
+from taskmem_train.gate.report import GateReport
+
+REPORT_FILE, CARD_FILE, REFUSED_FILE = "gate.json", "README.md", "refused.json"
+
+
+def publish(adapter_folder: str | Path, out: str | Path, report: GateReport) -> Path:
+    """The folder `out`: the adapter as PEFT's save_pretrained wrote it, gate.json and the model card.
+
+    It gets its name when all of it is on the disk. A folder that holds the same already is left as it is.
+    Returns its path. Raises ValueError where the report's decision is not to publish, where the adapter
+    cannot be read or has numbers that are not finite, and where `out` holds something else.
+    """
+    adapter_folder, out = Path(adapter_folder), Path(out)
+    if not report.decision.published:
+        raise ValueError(f"the gate refused {report.name!r}: {' '.join(report.decision.reasons)}")
+    for name, tensor in Adapter.read(adapter_folder).weights.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"adapter {str(adapter_folder)!r} has numbers in {name} that are not finite")
+    files = {name: (adapter_folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    files |= {REPORT_FILE: report.json().encode(), CARD_FILE: card(report).encode()}
+    if os.path.lexists(out):
+        return _same(out, files)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for name, content in files.items():
+            _write(partial / name, content)
+        _sync(partial)
+        try:
+            partial.rename(out)
+        except OSError:
+            if not out.exists():
+                raise
+            return _same(out, files)  # another one was quicker
+        _sync(out.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def refuse(run_folder: str | Path, report: GateReport) -> Path:
+    """refused.json in the run's folder, for people to read why; an older one is replaced. Returns its path.
+
+    Raises ValueError where the decision is to publish.
+    """
+    if report.decision.published:
+        raise ValueError(f"the gate let {report.name!r} through; publish it")
+    folder = Path(run_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{REFUSED_FILE}.{os.getpid()}.partial"
+    try:
+        _write(partial, report.json().encode())
+        partial.replace(folder / REFUSED_FILE)
+        _sync(folder)
+    finally:
+        partial.unlink(missing_ok=True)
+    return folder / REFUSED_FILE
+
+
+def _same(out: Path, files: dict[str, bytes]) -> Path:
+    """`out`, where it holds exactly these files."""
+    found = {path.name: path for path in out.iterdir()} if out.is_dir() else {}
+    other = [name for name, content in files.items() if not _holds(found.get(name), content)]
+    other += sorted(found.keys() - files.keys())
+    if other:
+        raise ValueError(
+            f"{out} is there already with something else ({', '.join(other)}); publish to another folder"
+        )
+    return out
+
+
+def _holds(path: Path | None, content: bytes) -> bool:
+    return path is not None and path.is_file() and path.read_bytes() == content
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
