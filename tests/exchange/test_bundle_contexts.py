@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from taskmem_train.bundles import contexts, home_bundle, training_tasks
+from taskmem_train.bundles import contexts, home_bundle, home_facts, training_tasks
 from taskmem_train.home import home_stream, role_questions
 from taskmem_train.rollout import Sampler
 
@@ -83,6 +83,8 @@ def test_contexts_are_what_the_policy_saw(seen):
             for frame, jpeg in zip(ours.frames, jpegs[ours.start_ns]):
                 assert np.array_equal(frame.image, jpeg_to_rgb(jpeg))
     assert len({context.id for context in found}) == 7
+    with pytest.raises(ValueError, match="is of no demo home"):
+        home_facts(found)
     with Bundle.open(folder / "home.bundle") as bundle:
         assert [context.id for context in contexts(bundle)] == [context.id for context in found]
         assert max(len(context.clips) for context in contexts(bundle, window=2)) == 2
@@ -116,6 +118,8 @@ def test_the_demo_home_as_a_bundle(tmp_path):
     assert (about.tasks, about.clips, about.memories + about.gaps) == (5, 18, 18)
     assert (about.model, about.prompt_hash) == (policy.provenance.model, policy.provenance.prompt_hash)
     streams = [home_stream(seed, 6) for seed in seeds]
+    truth = [seen.facts for stream in streams for seen in stream.seen]
+    assert list(home_facts(found, 6).values()) == truth == list(home_facts(found).values())
     assert [c.clips[-1].camera for c in found] == [s.id for s in streams for _ in s.seen]
     for stream in streams:
         window = Window(5)

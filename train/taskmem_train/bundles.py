@@ -7,13 +7,14 @@ robot's bundle are the same road.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from taskmem_ros.clips import FAILED, Clip, Gap, Window
 from taskmem_ros.exchange import Bundle, BundledClip
-from taskmem_ros.home import HomeQuestion, look_up
+from taskmem_ros.home import Fact, HomeQuestion, look_up
 from taskmem_ros.memory import Memory, Task
 from taskmem_ros.policy import Draft, Provenance
 from taskmem_train.contexts import Context, Memorizer, TrainingTask
@@ -61,6 +62,23 @@ def training_tasks(bundle: Bundle) -> list[TrainingTask]:
             since, until = spans.get(task.evidence[0], (since, until))
         found.append(TrainingTask(task.question, task.known_answer, task.choices, since, until))
     return found
+
+
+def home_facts(found: Iterable[Context], clips: int = STREAM_CLIPS) -> dict[str, tuple[Fact, ...]]:
+    """What the newest clip of each context of a `home_bundle` shows: context id -> facts, for `HomeTruth`.
+
+    clips: of a stream, as the bundle was made with. Raises ValueError for a context of another bundle.
+    """
+    facts = {}
+    for context in found:
+        newest = context.clips[-1]
+        seed = re.fullmatch(r"home-(\d+)-\d+", newest.camera)
+        stream = home_stream(int(seed[1]), clips) if seed else None
+        seen = [seen for seen in stream.seen if seen.clip.start_ns == newest.start_ns] if stream else []
+        if not seen or stream.id != newest.camera:
+            raise ValueError(f"context {context.id!r} is of no demo home; judge it with another judge")
+        facts[context.id] = seen[0].facts
+    return facts
 
 
 @dataclass(frozen=True)
