@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 
 _LETTER = re.compile(
-    r"(?:(?:option|choice|answer)\s+)?\(?([a-z])\)?(?:[.:)]|$)\s*(.*)", re.IGNORECASE | re.DOTALL
+    r"(?:(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:option|choice|answer)(?:\s+is)?\s*:?\s*)?"
+    r"\(?([a-z])\)?(?:[.:)]|$)\s*(.*)",
+    re.IGNORECASE | re.DOTALL,
 )
 _NEGATIONS = frozenset(
     ("not", "neither", "nor", "never", "none", "no", "n't", "isn", "wasn", "aren", "weren")
@@ -16,8 +18,8 @@ _NEGATIONS = frozenset(
 def match_choice(answer: str, choices: Sequence[str]) -> str | None:
     """The choice that `answer` means, as it was given, or None where it means none or more than one.
 
-    In order: the choice's words, however written; its letter, "B", "(b)", "B. red" (text after a letter must
-    not be another choice); the one choice whose words are all in the answer, unless the answer denies
+    In order: the choice's words, however written; its letter, "B", "(b)", "B. red", "The answer is **B**"
+    (text after a letter must not be another choice); the one choice whose words are all in the answer, unless the answer denies
     something; the one choice that has all words of the answer.
     """
     said = _words(answer)
@@ -41,7 +43,7 @@ def match_choice(answer: str, choices: Sequence[str]) -> str | None:
 
 def _letter(answer: str) -> tuple[int | None, tuple[str, ...]]:
     """The place of the letter that an answer begins with, and the words after it."""
-    found = _LETTER.fullmatch(answer.strip())
+    found = _LETTER.fullmatch(answer.replace("*", "").strip())
     return (ord(found[1].lower()) - ord("a"), _words(found[2])) if found else (None, ())
 
 

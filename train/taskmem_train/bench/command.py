@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from taskmem_ros.clips import ClipSettings
 from taskmem_ros.policy import MemoryPolicy
@@ -19,7 +20,10 @@ from taskmem_train.bench.settings import BenchConfig
 from taskmem_train.bench.systems import DescribeEverything, PolicyMemorizer, RecentQuestions, TaskPrompt
 from taskmem_train.bench.types import Dataset
 from taskmem_train.home import ROLES
+from taskmem_train.prompts import PromptBatch
 from taskmem_train.seeds import seed_range
+
+HOME_CLIPS_SEEN = 512
 
 
 def run_bench(config: BenchConfig, out: str | Path, *, progress: bool = True) -> Result:
@@ -60,7 +64,10 @@ def make_dataset(config: BenchConfig) -> Dataset:
 
 def make_systems(config: BenchConfig, dataset: Dataset, policy: MemoryPolicy) -> dict[str, System]:
     """name -> what writes its memories, in the order of the settings; `adapter` comes after `policy`."""
-    how = {"temperature": config.temperature, "seed": config.seed}
+    # Frames of the demo home are small, and its streams are short: all are looked at once.
+    kept = max(config.at_once * (config.window + 1), HOME_CLIPS_SEEN if config.dataset == "home" else 0)
+    eyes = PromptBatch(policy.checkpoint, kept)
+    how = {"temperature": config.temperature, "seed": config.seed, "eyes": eyes}
 
     def listing() -> PolicyMemorizer:
         return PolicyMemorizer(policy, instruction=dataset.list_instruction, newest_only=True, **how)
@@ -84,7 +91,7 @@ def _needed_first(name: str) -> bool:
 
 
 def _adapted(
-    adapters: Sequence[str], dataset: Dataset, policy: MemoryPolicy, how: Mapping[str, float | None]
+    adapters: Sequence[str], dataset: Dataset, policy: MemoryPolicy, how: Mapping[str, Any]
 ) -> System:
     """One adapter for all questions, or one for each kind that is named, and the bare policy for the rest."""
     split = [text.partition("=") for text in adapters]

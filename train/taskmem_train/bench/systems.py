@@ -15,17 +15,28 @@ from taskmem_ros.policy.load import file_hash
 from taskmem_ros.policy.prompt import INSTRUCTION, PROMPT_HASH
 from taskmem_train.bench.types import Dataset, Writer, digest, stream_of
 from taskmem_train.contexts import Context
+from taskmem_train.prompts import PromptBatch
 from taskmem_train.rollout import Sampler
 
 RECENT = 5  # questions that a task prompt has at most
+CLIPS_SEEN = 128  # whose features are kept, with their frames: the windows of some streams
 _OPENING = re.compile(r"In the [^,.]+, ")  # "In the kitchen, " alone says nothing
 _CLAUSE_END = re.compile(r"[.;!?](?=\s|$)|,(?=\s)|(?= and )")
+
+
+class _Seeing(Sampler):
+    """A sampler that shares what the vision tower saw with others: it keeps frames, and all would be many."""
+
+    def __init__(self, policy: MemoryPolicy, eyes: PromptBatch, **how):
+        super().__init__(policy, **how)
+        self._batch = eyes
 
 
 class PolicyMemorizer:
     """The policy as it is, or with an adapter (its folder).
 
     newest_only: it sees the newest clip alone and no memory, as where a clip is to be described for itself.
+    eyes: shared by the memorizers of one policy, so that a clip is looked at once.
     """
 
     def __init__(
@@ -37,10 +48,13 @@ class PolicyMemorizer:
         temperature: float | None = None,
         newest_only: bool = False,
         seed: int = 0,
+        eyes: PromptBatch | None = None,
     ):
+        eyes = eyes or PromptBatch(policy.checkpoint, CLIPS_SEEN)
         self._policy, self._folder, self._newest_only = policy, adapter, newest_only
         self._adapter = file_hash(Path(adapter).expanduser() / WEIGHTS_FILE) if adapter else ""
-        self._sampler = Sampler(policy, temperature=temperature, instruction=instruction, seed=seed)
+        how = {"temperature": temperature, "instruction": instruction, "seed": seed}
+        self._sampler = _Seeing(policy, eyes, **how)
         report = policy.report
         self.identity: Mapping[str, Any] = {
             "model": policy.provenance.model,
@@ -109,9 +123,11 @@ class TaskPrompt:
         *,
         temperature: float | None = None,
         seed: int = 0,
+        eyes: PromptBatch | None = None,
     ):
         self._policy, self._recent = policy, recent
-        self._how = {"temperature": temperature, "seed": seed}
+        eyes = eyes or PromptBatch(policy.checkpoint, CLIPS_SEEN)
+        self._how = {"temperature": temperature, "seed": seed, "eyes": eyes}
         base = PolicyMemorizer(policy, **self._how)
         self._writers = {INSTRUCTION: base}
         self.identity = {
@@ -131,8 +147,6 @@ class TaskPrompt:
 
     def _writer(self, instruction: str) -> PolicyMemorizer:
         if instruction not in self._writers:
-            while len(self._writers) > 8:  # questions pass; each writer keeps what it has seen of the clips
-                del self._writers[next(iter(self._writers))]
             self._writers[instruction] = PolicyMemorizer(self._policy, instruction=instruction, **self._how)
         return self._writers[instruction]
 
