@@ -19,8 +19,8 @@ def match_choice(answer: str, choices: Sequence[str]) -> str | None:
     """The choice that `answer` means, as it was given, or None where it means none or more than one.
 
     In order: the choice's words, however written; its letter, "B", "(b)", "B. red", "The answer is **B**"
-    (text after a letter must not be another choice); the one choice whose words are all in the answer, unless the answer denies
-    something; the one choice that has all words of the answer.
+    (text after a letter must not be another choice); the one choice whose words are all in the answer, unless
+    the answer denies something; the one choice that has all words of the answer.
     """
     said = _words(answer)
     same = [choice for choice in choices if _words(choice) == said]
