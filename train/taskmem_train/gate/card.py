@@ -56,7 +56,7 @@ The questions that the robot was asked lately:
 
 Replace FOLDER by where this lies. On the robot, or for a recorded film:
 
-    taskmem agent --ros-args -p model:={base} -p adapter:=FOLDER
+    taskmem agent --ros-args -p autostart:=true -p model:={base} -p adapter:=FOLDER
     taskmem ingest film.mp4 --model {base} --adapter FOLDER
 
 In a parameters' file it is `adapter: FOLDER`. With PEFT alone:
