@@ -171,7 +171,7 @@ def _is_known(store: Store, clip: Clip) -> bool:
     gaps = store.coverage(*span)
     if any(gap.reason == FORGOTTEN for gap in gaps):
         return False
-    if any(is_of(memory, clip) for memory in store.memories(*span, thumbnails=False)):
+    if any(_is_of(memory, clip) for memory in store.memories(*span, thumbnails=False)):
         return True
     return any(
         (gap.reason, gap.episode) == (FAILED, clip.episode)
@@ -181,7 +181,7 @@ def _is_known(store: Store, clip: Clip) -> bool:
     )
 
 
-def is_of(memory: Memory, clip: Clip | BundledClip) -> bool:
+def _is_of(memory: Memory, clip: Clip) -> bool:
     """Whether the memory was written of this clip."""
     return (memory.camera, memory.episode, memory.start_ns, memory.end_ns) == (
         clip.camera, clip.episode, clip.start_ns, clip.end_ns,
