@@ -40,7 +40,7 @@ def phase_two(config: PhaseTwoConfig, out: Path, policy: MemoryPolicy | None = N
     _settle(out / "config.yaml", config)
     policy = policy or load_policy(config)
     source = read_source(config, Sampler(policy, rows=config.rows, seed=config.seed))
-    ledger = RolloutLedger(out / "rollouts.db")
+    ledger = RolloutLedger(Path(config.rollouts) if config.rollouts else out / "rollouts.db")
     try:
         drafts = sample_candidates(config, policy, source.contexts, ledger)
         pairs, counts = choose_pairs(config, policy, source, drafts, ledger)

@@ -24,7 +24,7 @@ class PhaseTwoConfig:
     dtype: str = _setting("auto", "auto, float32, bfloat16")
     device: str = _setting("auto", "auto, cpu, cuda")
     bundle: tuple[str, ...] = _setting((), "task bundles to learn from")
-    home: str = _setting("", "or a role of the demo home to learn", choices=("", *ROLES))
+    home: str = _setting("", f"or a role of the demo home, several joined by +: {', '.join(ROLES)}")
     home_seeds: str = _setting("2400000-2400029", "the homes whose clips are learned from, FIRST-LAST")
     home_clips: int = _setting(6, "clips of each home")
     asked_seeds: str = _setting("2450000-2450039", "the homes that the recent questions are about")
@@ -34,6 +34,7 @@ class PhaseTwoConfig:
     temperature: float = _setting(1.0, "of the candidates")
     sampler: str = _setting("", "base URL of an OpenAI-compatible endpoint that samples; else transformers")
     sampler_model: str = _setting("", "its model")
+    rollouts: str = _setting("", "file of candidates and verdicts, for runs to share; else OUT/rollouts.db")
     rows: int = _setting(64, "candidates sampled at once")
     max_new_tokens: int = _setting(256, "of a candidate")
     judge: str = _setting(
@@ -63,6 +64,8 @@ class PhaseTwoConfig:
     def __post_init__(self) -> None:
         if bool(self.home) == bool(self.bundle):
             raise ValueError("give either --home ROLE or --bundle FILE to learn from")
+        if unknown := [role for role in self.roles if role not in ROLES]:
+            raise ValueError(f"home role {unknown[0]!r} is not known; use {', '.join(ROLES)}, joined by +")
         if self.candidates < 2:
             raise ValueError(f"candidates is {self.candidates}; a preference needs at least 2")
         if self.bundle and "truth" in (self.judge, self.quality):
@@ -76,6 +79,11 @@ class PhaseTwoConfig:
             if kind == "endpoint" and not self.judge_url:
                 raise ValueError(f"--{name} endpoint needs --judge-url, as in http://localhost:8000/v1")
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Of the demo home; empty for bundles."""
+        return tuple(self.home.split("+")) if self.home else ()
+
     def layer_of(self, layers: int) -> int:
         """The steering vector's layer in a model of so many."""
-        return round(layers * 22 / 48) - (layers < 48) if self.layer < 0 else self.layer
+        return layers * 22 // 48 if self.layer < 0 else self.layer

@@ -68,8 +68,9 @@ def _home(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
     streams = [home_stream(seed, config.home_clips) for seed in seed_range(config.home_seeds)]
     seen = {stream.id: [item.clip for item in stream.seen] for stream in streams}
     facts = {f"{stream.id}@{item.clip.start_ns}": item.facts for stream in streams for item in stream.seen}
-    asked = recent_questions(config.home, seed_range(config.asked_seeds), config.questions)
-    tasks = tuple(TrainingTask(question.text, question.answer) for question in asked)
+    seeds, each = seed_range(config.asked_seeds), -(-config.questions // len(config.roles))
+    asked = zip(*(recent_questions(role, seeds, each) for role in config.roles))
+    tasks = tuple(TrainingTask(question.text, question.answer) for some in asked for question in some)
     return Source(tuple(context for context, _ in live(memorizer, seen)), tasks, facts)
 
 
