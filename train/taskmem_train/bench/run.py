@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from taskmem_train.bench.judges import ExactJudge, HomeJudge, Judge
 from taskmem_train.bench.ledger import Ledger
-from taskmem_train.bench.reading import ANSWERED, DECIDED, Desk, StreamReader
+from taskmem_train.bench.reading import ANSWERED, DECIDED, FAILURES_IN_A_ROW, Desk, StreamReader
 from taskmem_train.bench.report import Result
 from taskmem_train.bench.scores import ALL, Row, Scored, by_kind, comparison, memories_of, row
 from taskmem_train.bench.types import Budgeted, Dataset, Question, StreamItem, Writer, digest
@@ -107,6 +107,7 @@ class _Run:
     progress: bool
     banks: dict[str, dict[str, Bank]] = field(default_factory=dict)
     answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    judge_failed_in_a_row: int = 0
 
     def write(self, name: str, system: System) -> None:
         """All memories of a system. One writer for all kinds writes once for all of them."""
@@ -177,6 +178,12 @@ class _Run:
             except (ValueError, OSError) as failure:
                 right, error = None, f"{type(failure).__name__}: {failure}"
             self.ledger.keep_verdict(row["key"], judge.identity, right, error)
+            self.judge_failed_in_a_row = self.judge_failed_in_a_row + 1 if error else 0
+            if self.judge_failed_in_a_row >= FAILURES_IN_A_ROW:
+                raise ValueError(
+                    f"the judge failed {FAILURES_IN_A_ROW} times in a row, the last time with {error}; run "
+                    "again to go on from here"
+                )
             kept = {"right": right}
         if kept["right"] is None:
             return Scored(*about, answered=False, right=False, failure="judge failed")
