@@ -13,7 +13,7 @@ from taskmem_ros.clips import Clip
 from taskmem_ros.policy.adapter import Adapter, AdapterSlot
 from taskmem_ros.policy.decoding import Decoder, YieldPoint
 from taskmem_ros.policy.load import DEMO, Checkpoint, load_checkpoint
-from taskmem_ros.policy.prompt import PROMPT_HASH, memorize_parts, parse_memory
+from taskmem_ros.policy.prompt import PROMPT_HASH, PromptPart, memorize_parts, parse_memory
 from taskmem_ros.policy.report import LoadReport, memory_bytes, quantization_warnings, quantized_share
 from taskmem_ros.policy.scoring import ScoredToken, Scorer
 
@@ -186,23 +186,28 @@ class MemoryPolicy:
 
     def complete(
         self,
-        prompt: str,
+        prompt: str | Sequence[PromptPart],
         *,
         max_new_tokens: int = 128,
         deadline: float | None = None,
         yield_point: YieldPoint | None = None,
     ) -> Completion:
-        """The greedy reply to a text prompt, with the adapter off.
+        """The greedy reply to a prompt, with the adapter off.
 
-        deadline: in time.monotonic() seconds; past it the reply ends at the next token. May be called at
-        `write`'s yield point: that memory then goes on as if nothing had been.
+        prompt: a text, or text and video in turn. deadline: in time.monotonic() seconds; past it the reply
+        ends at the next token. May be called at `write`'s yield point: that memory then goes on as if nothing
+        had been.
         """
         started = time.monotonic()
         if deadline is not None and started >= deadline:
             return Completion.too_late(0.0)
         with self._decoder.undisturbed(), self._slot.off():
             reply = self._decoder.reply(
-                [prompt], max_new_tokens, deadline=deadline, with_logprobs=True, yield_point=yield_point
+                [prompt] if isinstance(prompt, str) else prompt,
+                max_new_tokens,
+                deadline=deadline,
+                with_logprobs=True,
+                yield_point=yield_point,
             )
         mean = sum(reply.logprobs) / len(reply.logprobs) if reply.logprobs else -math.inf
         return Completion(

@@ -1,4 +1,4 @@
-"""A reader behind an OpenAI-compatible endpoint: vLLM, llama.cpp, Ollama, LM Studio, any cloud.
+"""A model behind an OpenAI-compatible endpoint: vLLM, llama.cpp, Ollama, LM Studio, any cloud.
 
 One request of the protocol is used, `POST BASE_URL/chat/completions`, and none of it leaves this module: the
 reply is a `Completion`, as the policy's own model gives it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,29 +51,41 @@ class Endpoint:
     """A reader: call it as `MemoryPolicy.complete`. Safe in any thread.
 
     base_url: as the OpenAI client takes it, "http://localhost:8000/v1". model: a name that the server knows.
-    key: sent as a bearer token; None takes the environment's TASKMEM_READER_KEY. Raises ValueError.
+    key: sent as a bearer token; None takes the environment's `key_variable`. role: what errors call it.
+    Raises ValueError.
     """
 
-    def __init__(self, base_url: str, model: str, key: str | None = None):
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        key: str | None = None,
+        *,
+        role: str = "reader",
+        key_variable: str = KEY_VARIABLE,
+    ):
         if not _is_address(base_url.strip()):
             raise ValueError(
-                f"The reader's base_url is {base_url!r}; write the whole address of the server's API, "
+                f"The {role}'s base_url is {base_url!r}; write the whole address of the server's API, "
                 "as in http://localhost:8000/v1"
             )
         if not model.strip():
             raise ValueError(
-                f"The reader at {base_url} needs the name of a model; GET {base_url}/models lists them."
+                f"The {role} at {base_url} needs the name of a model; GET {base_url}/models lists them."
             )
         self.base_url, self.model = base_url.strip().rstrip("/"), model.strip()
-        self._key = (os.environ.get(KEY_VARIABLE, "") if key is None else key).strip()
+        self._at, self._key_variable = f"The {role} at {self.base_url}", key_variable
+        self._key = (os.environ.get(key_variable, "") if key is None else key).strip()
         if not (self._key.isascii() and self._key.isprintable()):  # said here, where it is not shown
-            raise ValueError(f"The key in {KEY_VARIABLE} has characters that no key has; set it anew.")
+            raise ValueError(f"The key in {key_variable} has characters that no key has; set it anew.")
         self._refused: frozenset[str] = frozenset()
 
-    def __call__(self, prompt: str, *, max_new_tokens: int = 128, deadline: float | None = None) -> Reply:
-        """The greedy reply to a prompt. deadline: in time.monotonic() seconds; past it `finished` is False.
+    def __call__(
+        self, prompt: str | Sequence[Mapping], *, max_new_tokens: int = 128, deadline: float | None = None
+    ) -> Reply:
+        """The greedy reply to a prompt: a text, or the protocol's content parts (text and image_url).
 
-        Raises EndpointError.
+        deadline: in time.monotonic() seconds; past it `finished` is False. Raises EndpointError.
         """
         left = math.inf if deadline is None else deadline - time.monotonic()
         if left <= 0:
@@ -87,15 +99,14 @@ class Endpoint:
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 reason = str(error) or type(error).__name__
                 raise EndpointError(
-                    f"The reader at {self.base_url} cannot be reached ({reason}); start its server, or name "
-                    "another base_url."
+                    f"{self._at} cannot be reached ({reason}); start its server, or name another base_url."
                 ) from error
 
-    async def _within(self, seconds: float, prompt: str, max_new_tokens: int) -> Reply:
+    async def _within(self, seconds: float, prompt: str | Sequence[Mapping], max_new_tokens: int) -> Reply:
         with anyio.fail_after(seconds):
             return await self._reply(prompt, max_new_tokens)
 
-    async def _reply(self, prompt: str, max_new_tokens: int) -> Reply:
+    async def _reply(self, prompt: str | Sequence[Mapping], max_new_tokens: int) -> Reply:
         wanted: dict[str, Any] = {"temperature": 0, "max_tokens": max_new_tokens, "logprobs": True}
         # Small models keep to JSON only where the server holds them to it.
         wanted["response_format"] = {"type": "json_object"}
@@ -124,18 +135,19 @@ class Endpoint:
             text = None
         if not isinstance(text, str):
             raise EndpointError(
-                f"The reader at {self.base_url} sent a reply without content: {_short(response.text)}; is it "
+                f"{self._at} sent a reply without content: {_short(response.text)}; is it "
                 "the base of an OpenAI-compatible API, as in http://localhost:8000/v1?"
             )
         ended = "length" if choice.get("finish_reason") == "length" else "stop"
         return Reply(text, _confidence(choice.get("logprobs")), finished=True, ended=ended)
 
     def _error(self, response: httpx2.Response) -> EndpointError:
-        status, said = response.status_code, _said(response)
-        at = f"The reader at {self.base_url}"
+        status, said, at = response.status_code, _said(response), self._at
         if status in (401, 403):
-            have = f"refuses the key in {KEY_VARIABLE}" if self._key else "wants a key"
-            return EndpointError(f"{at} {have} ({status}: {said}); put a valid one into {KEY_VARIABLE}.")
+            have = f"refuses the key in {self._key_variable}" if self._key else "wants a key"
+            return EndpointError(
+                f"{at} {have} ({status}: {said}); put a valid one into {self._key_variable}."
+            )
         if status == 404 or (status == 400 and "model" in said.lower()):
             return EndpointError(
                 f"{at} has no model {self.model!r} or no chat completions ({status}: {said}); "
