@@ -45,12 +45,12 @@ class Sampler:
         self._how = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
         self._rows, self._max_new_tokens = rows, max_new_tokens
         self._instruction, self._seed = instruction, seed
-        self._report = policy.report
+        self._policy = policy
 
     @property
     def identity(self) -> dict:
         """What its candidates follow from, besides the contexts: for keys of what is kept."""
-        report = self._report
+        report = self._policy.report
         loaded = [report.model, report.revision, report.adapter, report.quantization, report.dtype]
         return {
             "loaded": loaded, **self._how, "max_new_tokens": self._max_new_tokens,

@@ -1,8 +1,8 @@
 """The steering vector: one learned vector added to what leaves one decoder layer, h <- h + a.
 
-PEFT's BEFT is just that on the last product of a layer's feed-forward part, because the residual stream is added to
-it unchanged. It takes Linear modules only; a mixture of experts has no last product, so here it takes such a block
-as well. On disk it is a BEFT adapter like any other.
+PEFT's BEFT is just that on the last product of a layer's feed-forward part, because the residual stream is added
+to it unchanged. It takes Linear modules only; a mixture of experts has no last product, so here it takes such a
+block as well. On disk it is a BEFT adapter like any other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def steer_config(model: nn.Module, layer: int) -> BeftConfig:
         raise ValueError(f"layer is {layer}; this model has {count} decoder layers, 0 to {count - 1}")
     block = model.get_submodule(f"model.language_model.layers.{layer}.mlp")
     name = "mlp.down_proj" if hasattr(block, "down_proj") else "mlp"
-    return BeftConfig(target_modules=rf"model\.language_model\.layers\.{layer}\.{name}".replace("mlp.", r"mlp\."))
+    return BeftConfig(
+        target_modules=rf"model\.language_model\.layers\.{layer}\.{name}".replace("mlp.", r"mlp\.")
+    )
 
 
 class SteeredBlock(BeftLinear):
@@ -43,6 +45,9 @@ class SteeredBlock(BeftLinear):
     def update_layer(self, adapter_name: str, config: BeftConfig, **kwargs) -> None:
         self.base_layer.bias = None  # what PEFT asks a base layer for
         super().update_layer(adapter_name, config, **kwargs)
+
+    def _get_base_layer_device_and_dtype(self, base_layer: nn.Module):
+        return super()._get_base_layer_device_and_dtype(base_layer.gate)
 
 
 class SteerModel(BeftModel):
