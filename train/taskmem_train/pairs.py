@@ -131,6 +131,27 @@ def make_pair(
     return result
 
 
+def truth_pair(
+    context: Context,
+    candidates: Sequence[Candidate],
+    length: Callable[[str], int],
+    rules: PairRules = PairRules(),
+) -> Pair | None:
+    """For a context in which no memory helps more than another: a true one over the least true, if any.
+
+    Without such pairs an adapter learns to claim what helps where there is nothing of it to see.
+    """
+    graded = [one for one in candidates if isinstance(one.grade, Grade)]
+    sound = [one for one in graded if one.grade.ok and not one.faults]
+    wrong = sorted((one for one in graded if not one.grade.ok), key=lambda one: one.grade.score)
+    for rejected in wrong:
+        near = [one for one in sound if _failure(one, rejected, length, rules) is None]
+        if near:
+            chosen = min(near, key=lambda one: abs(length(one.text) - length(rejected.text)))
+            return Pair(context.id, chosen.text, rejected.text)
+    return None
+
+
 def _make_pair(
     context: Context,
     candidates: Sequence[Candidate],

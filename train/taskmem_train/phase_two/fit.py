@@ -6,23 +6,27 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 import yaml
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 from trl import DPOConfig
 
 from taskmem_ros.policy import Draft, MemoryPolicy
+from taskmem_ros.policy.choices import choose_device
 from taskmem_train.contexts import Context
 from taskmem_train.judges.labels import label_faults
 from taskmem_train.judges.types import Grade
-from taskmem_train.pairs import Candidate, Pair, PairRules, Yield, make_pairs
+from taskmem_train.pairs import Candidate, Pair, PairRules, Yield, make_pairs, truth_pair
 from taskmem_train.phase_two.choose import choose_judge, choose_quality, choose_sampler
-from taskmem_train.phase_two.ledger import KeptJudge, RolloutLedger
+from taskmem_train.phase_two.ledger import KeptJudge, KeptMemorizer, RolloutLedger
 from taskmem_train.phase_two.settings import PhaseTwoConfig
 from taskmem_train.phase_two.sources import Source, read_source
-from taskmem_train.preference import Preference, adapter_config, fit_preferences
+from taskmem_train.preference import Preference, adapter_config, fit_preferences, keep_differentiable
 from taskmem_train.rollout import Sampler
 
 ADAPTER = "adapter"  # folder of the result, in the run's folder
@@ -36,41 +40,61 @@ def phase_two(config: PhaseTwoConfig, out: Path, policy: MemoryPolicy | None = N
     Returns what yield.json holds. Raises ValueError where there is too little to learn from.
     """
     started = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
-    _settle(out / "config.yaml", config)
-    policy = policy or load_policy(config)
-    source = read_source(config, Sampler(policy, rows=config.rows, seed=config.seed))
-    ledger = RolloutLedger(Path(config.rollouts) if config.rollouts else out / "rollouts.db")
-    try:
-        drafts = sample_candidates(config, policy, source.contexts, ledger)
-        pairs, counts = choose_pairs(config, policy, source, drafts, ledger)
-    finally:
-        ledger.close()
-    replies = {draft.text: draft.raw for some in drafts for draft in some}
-    rows = [Preference(pair.context_id, replies[pair.chosen], replies[pair.rejected]) for pair in pairs]
+    processes = _processes(config)
+    with processes.main_process_first():  # what the first has sampled, the others read
+        if processes.is_main_process:
+            out.mkdir(parents=True, exist_ok=True)
+            _settle(out / "config.yaml", config)
+        policy = policy or load_policy(config)
+        ledger = RolloutLedger(Path(config.rollouts) if config.rollouts else out / "rollouts.db")
+        try:
+            sampler = Sampler(policy, rows=config.rows, seed=config.seed)
+            source = read_source(config, KeptMemorizer(sampler, ledger))
+            made = _prepare(config, out, policy, source, ledger) if processes.is_main_process else ([], {})
+        finally:
+            ledger.close()
+    rows, report = broadcast_object_list(list(made))
+    report["seconds_before_training"] = round(time.monotonic() - started, 1)
+    contexts = {context.id: context for context in source.contexts}
+    fit_adapter(config, out, policy, rows, contexts)
+    report["seconds"] = round(time.monotonic() - started, 1)
+    if processes.is_main_process:
+        _write_json(out / "yield.json", report)
+    return report
+
+
+def _prepare(
+    config: PhaseTwoConfig, out: Path, policy: MemoryPolicy, source: Source, ledger: RolloutLedger
+) -> tuple[list[Preference], dict]:
+    """What is trained on, and what yield.json holds."""
+    drafts = sample_candidates(config, policy, source.contexts, ledger)
+    helpful, truth, counts = choose_pairs(config, policy, source, drafts, ledger)
+    pairs = helpful + truth
     _write_lines(out / "pairs.jsonl", [vars(pair) for pair in pairs])
     report = {
         "questions": [task.question for task in source.tasks],
         "candidates": sum(map(len, drafts)),
         "unreadable": sum(draft.text is None for some in drafts for draft in some),
         **counts.report(),
-        "seconds_before_training": round(time.monotonic() - started, 1),
+        "truth_pairs": len(truth),
     }
     _write_json(out / "yield.json", report)
-    if not rows:
+    if not helpful:
         raise ValueError(f"no context gave a pair; {out}/yield.json says why of each")
-    contexts = {context.id: context for context in source.contexts}
-    fit_adapter(config, out, policy, rows, contexts)
-    report["seconds"] = round(time.monotonic() - started, 1)
-    _write_json(out / "yield.json", report)
-    return report
+    replies = {draft.text: draft.raw for some in drafts for draft in some}
+    rows = [Preference(pair.context_id, replies[pair.chosen], replies[pair.rejected]) for pair in pairs]
+    return rows, report
 
 
 def load_policy(config: PhaseTwoConfig) -> MemoryPolicy:
-    """The frozen policy. Raises LoadError."""
-    return MemoryPolicy.load(
-        config.model, quantization=config.quantization, dtype=config.dtype, device=config.device
+    """The frozen policy, where this process computes, ready to sample and to train on. Raises LoadError."""
+    processes = _processes(config)
+    device = str(processes.device) if processes.num_processes > 1 else config.device
+    policy = MemoryPolicy.load(
+        config.model, quantization=config.quantization, dtype=config.dtype, device=device
     )
+    keep_differentiable(policy.checkpoint.model)
+    return policy
 
 
 def sample_candidates(
@@ -78,7 +102,8 @@ def sample_candidates(
 ) -> list[list[Draft]]:
     """Each context's candidates; those of an earlier run with the same settings are not sampled again."""
     sampler = choose_sampler(config, policy)
-    return ledger.candidates(contexts, lambda some: sampler.sample(some, config.candidates), sampler.identity)
+    identity = sampler.identity | {"candidates": config.candidates}
+    return ledger.candidates(contexts, lambda some: sampler.sample(some, config.candidates), identity)
 
 
 def choose_pairs(
@@ -87,8 +112,8 @@ def choose_pairs(
     source: Source,
     drafts: Sequence[Sequence[Draft]],
     ledger: RolloutLedger,
-) -> tuple[list[Pair], Yield]:
-    """One pair of each context that has one, and what became of the others."""
+) -> tuple[list[Pair], list[Pair], Yield]:
+    """(one pair of each context that has one; pairs of truth, of contexts that have none; the counts)."""
     quality = choose_quality(config, policy, source)
     judge, identity = choose_judge(config, policy, source)
     tokenizer = policy.checkpoint.tokenizer
@@ -104,7 +129,13 @@ def choose_pairs(
         groups.append((context, [Candidate(*item) for item in zip(texts, grades, faults)]))
     questions = [task.question for task in source.tasks]
     kept = KeptJudge(judge, ledger, identity)
-    return make_pairs(groups, questions, kept, length, PairRules(config.length_difference))
+    rules = PairRules(config.length_difference)
+    pairs, counts = make_pairs(groups, questions, kept, length, rules)
+    of_pairs = {pair.context_id for pair in pairs}
+    truth = [
+        truth_pair(context, some, length, rules) for context, some in groups if context.id not in of_pairs
+    ]
+    return pairs, [pair for pair in truth if pair][: round(config.truth_pairs * len(pairs))], counts
 
 
 def fit_adapter(
@@ -125,7 +156,7 @@ def fit_adapter(
         contexts,
         _dpo_settings(config, out / "trainer", policy),
         [_Curve(out / "log.jsonl")],
-        resume=any((out / "trainer").glob("checkpoint-*")),
+        resume=_newest(out / "trainer"),
     )
     if config.adapter == "steer" and config.scale != 1.0:
         with torch.no_grad():
@@ -139,6 +170,17 @@ def fit_adapter(
     policy.unload_adapter()
     model.eval().requires_grad_(False)
     return out / ADAPTER
+
+
+def _processes(config: PhaseTwoConfig) -> PartialState:
+    """Those of `accelerate launch`, or this one alone. While the first samples, the others wait for days."""
+    return PartialState(cpu=choose_device(config.device).type == "cpu", timeout=timedelta(days=7))
+
+
+def _newest(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole: the trainer's state is written last."""
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return max(whole, key=lambda path: int(path.name.partition("-")[2]), default=None)
 
 
 def _dpo_settings(config: PhaseTwoConfig, out: Path, policy: MemoryPolicy) -> DPOConfig:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from taskmem_ros.policy import Draft
 from taskmem_train.contexts import Context
 from taskmem_train.judges.types import HelpfulnessJudge, JudgeError, Verdict
+from taskmem_train.rollout import Sampler
 
 Sample = Callable[[Sequence[Context]], list[list[Draft]]]
 _AT_ONCE = 16  # contexts between two commits
@@ -35,17 +36,23 @@ class RolloutLedger:
         self._db.close()
 
     def candidates(
-        self, contexts: Sequence[Context], sample: Sample, identity: Any, progress: bool = True
+        self,
+        contexts: Sequence[Context],
+        sample: Sample,
+        identity: Any,
+        at_once: int = _AT_ONCE,
+        progress: bool = True,
     ) -> list[list[Draft]]:
         """The candidates of each context: kept ones, and for the rest what `sample` gives.
 
-        identity: JSON of all that the candidates follow from, besides the contexts.
+        identity: JSON of all that the candidates follow from, besides the contexts. at_once: contexts that
+        are sampled before they are kept.
         """
         keys = [_digest([identity, context.id, context.memories]) for context in contexts]
         missing = [i for i, key in enumerate(keys) if self._row("candidates", key) is None]
         with tqdm(total=len(contexts), initial=len(contexts) - len(missing), desc="candidates", unit="",
                   disable=None if progress else True) as bar:  # fmt: skip
-            for some in _slices(missing, _AT_ONCE):
+            for some in _slices(missing, at_once):
                 for i, drafts in zip(some, sample([contexts[i] for i in some])):
                     row = {
                         "key": keys[i],
@@ -67,6 +74,21 @@ class RolloutLedger:
 
     def _row(self, table: str, key: str) -> dict[str, Any] | None:
         return next(self._db[table].rows_where("key = ?", [key]), None)
+
+
+class KeptMemorizer:
+    """A sampler that writes only what it has not written before."""
+
+    def __init__(self, sampler: Sampler, ledger: RolloutLedger):
+        self._sampler, self._ledger = sampler, ledger
+
+    def write(self, contexts: Sequence[Context]) -> list[Draft]:
+        def sample(some: Sequence[Context]) -> list[list[Draft]]:
+            return [[draft] for draft in self._sampler.write(some)]
+
+        identity = ["written", self._sampler.identity]
+        kept = self._ledger.candidates(contexts, sample, identity, at_once=len(contexts), progress=False)
+        return [draft for (draft,) in kept]
 
 
 class KeptJudge:

@@ -43,6 +43,10 @@ class PhaseTwoConfig:
     quality: str = _setting("truth", "who checks that memories are true", choices=QUALITIES)
     judge_model: str = _setting("", "of a local or endpoint judge")
     judge_url: str = _setting("", "base URL of an endpoint judge")
+    truth_pairs: float = _setting(
+        1.0,
+        "pairs of a true memory over a false one, of contexts where none helps more: so many for each other",
+    )
     length_difference: int = _setting(6, "tokens by which the two of a pair differ less")
     adapter: str = _setting("lora", "steer: one vector after one layer; lora", choices=ADAPTERS)
     layer: int = _setting(-1, "of steer, 0-based; -1: at 0.46 of the depth, as in TaskMem")
@@ -54,8 +58,8 @@ class PhaseTwoConfig:
     warmup: int = _setting(2, "steps")
     epochs: float = _setting(2.0, "times through the pairs")
     steps: int = _setting(0, "instead of epochs, if above 0")
-    batch: int = _setting(16, "pairs of a step on one device")
-    accumulation: int = _setting(1, "such batches of one update")
+    batch: int = _setting(8, "pairs of a step on one device")
+    accumulation: int = _setting(2, "such batches of one update")
     scale: float = _setting(1.0, "what a steering vector is multiplied by at the end")
     bf16: bool = _setting(True, "compute in bfloat16 where weights are float32")
     save_steps: int = _setting(10, "checkpoint every so many updates")
