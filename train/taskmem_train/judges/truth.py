@@ -43,7 +43,8 @@ class HomeTruth:
         self, context: Context, pairs: Sequence[tuple[str, str]], questions: Sequence[str]
     ) -> list[Preference]:
         """The text with more helpful facts is preferred; as many on both sides are a tie."""
-        count = {text: len(self.helpful(context, text, questions)) for text in dict.fromkeys(sum(pairs, ()))}
+        texts = {text for pair in pairs for text in pair}
+        count = {text: len(self.helpful(context, text, questions)) for text in texts}
         return [_larger(count[first], count[second]) for first, second in pairs]
 
     def _truth(self, context: Context) -> frozenset[Fact]:
