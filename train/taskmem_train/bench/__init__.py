@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from taskmem_train.bench.command import run_bench
-    from taskmem_train.bench.egolife import egolife
+    from taskmem_train.bench.egolife_qa import egolife
     from taskmem_train.bench.home import Oracle, home_dataset
     from taskmem_train.bench.judges import EndpointJudge, ExactJudge, HomeJudge, Judge
     from taskmem_train.bench.public import egotempo, videomme
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Loaded on first use: the command's help needs no torch.
 _ON_USE = {
     "command": ("run_bench",),
-    "egolife": ("egolife",),
+    "egolife_qa": ("egolife",),
     "home": ("Oracle", "home_dataset"),
     "judges": ("EndpointJudge", "ExactJudge", "HomeJudge", "Judge"),
     "public": ("egotempo", "videomme"),

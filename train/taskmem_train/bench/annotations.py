@@ -40,8 +40,10 @@ class Row:
         if isinstance(value, str):
             try:
                 value = ast.literal_eval(value)
-            except (ValueError, SyntaxError) as error:
-                raise self.error(name, 'it must be a list, as in ["A. red", "B. blue"]') from error
+            except (ValueError, SyntaxError):
+                value = None  # no list, whatever it is
+        if not isinstance(value, (list, tuple)):
+            raise self.error(name, 'it must be a list, as in ["A. red", "B. blue"]')
         choices = [_unlabelled(str(choice), index) for index, choice in enumerate(value)]
         if len(choices) < 2 or not all(choices):
             raise self.error(name, "it must be a list of two choices or more, none of them empty")

@@ -9,7 +9,7 @@ from typing import Any
 from taskmem_ros.clips import ClipSettings
 from taskmem_ros.policy import MemoryPolicy
 from taskmem_ros.recall.endpoint import Endpoint
-from taskmem_train.bench.egolife import egolife
+from taskmem_train.bench.egolife_qa import egolife
 from taskmem_train.bench.home import Oracle, home_dataset
 from taskmem_train.bench.judges import EndpointJudge, ExactJudge, Judge
 from taskmem_train.bench.public import egotempo, videomme
