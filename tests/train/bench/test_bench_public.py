@@ -113,7 +113,7 @@ def test_egolife_from_films_to_scores(film, count_tokens, policy, tmp_path):
     rows = [
         life_row(3, "11104210", {"date": "DAY1", "time": "11100505"}),
         life_row(1, "11101205", ["DAY1_11094505", "DAY1_11100205"], type="TaskMaster", answer="B"),
-        life_row(2, "11102205", "DAY1_11095005"),
+        life_row(2, "11102205", [{"time": "11095005", "date": "DAY1"}, {"date": "DAY3"}]),
         life_row(4, "11104210", {"date": "DAY1", "time_list": ["11104000", "15000000"]}),
         life_row(5, "09000000", None, query_time={"date": "DAY2", "time": "9000000"}),
         life_row(6, "11000000", None),

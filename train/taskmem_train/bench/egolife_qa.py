@@ -83,23 +83,19 @@ def _missing(row: Row, query_ns: int, starts: Sequence[int]) -> str:
     midnight = query_ns - (query_ns - FIRST_DAY_NS) % DAY_NS
     if not any(midnight <= start < query_ns for start in starts):
         return f"no film of DAY{(midnight - FIRST_DAY_NS) // DAY_NS + 1} before its query_time"
-    for day, clock in _targets(row.values.get("target_time")):
-        target = time_ns(day, clock)
-        if not any(start <= target < start + LONGEST_FILM_NS for start in starts):
-            return f"no film of its target_time, DAY{day} {clock}"
+    days, clocks = _targets(row.values.get("target_time"))
+    for clock in clocks:
+        targets = [time_ns(day, clock) for day in days]
+        if not any(start <= target < start + LONGEST_FILM_NS for start in starts for target in targets):
+            return f"no film of its target_time, {' or '.join(f'DAY{day}' for day in days)} {clock}"
     return ""
 
 
-def _targets(value: Any) -> list[tuple[int, str]]:
-    """(day, time) of all that a target_time names: it comes as an object, a list or a text."""
-    day, found = None, []
-    # Sorted by name, "date" comes before "time".
-    for number, clock in _TIMES.findall(json.dumps(value, sort_keys=True)):
-        if number:
-            day = int(number)
-        elif day is not None:
-            found.append((day, clock))
-    return found
+def _targets(value: Any) -> tuple[list[int], list[str]]:
+    """(days, times) that a target_time names: an object, a list or a text, each with one or several."""
+    found = _TIMES.findall(json.dumps(value))
+    days = list(dict.fromkeys(int(day) for day, _ in found if day))
+    return days, [clock for _, clock in found if clock] if days else []
 
 
 def _films(annotations: Path, videos: str | Path) -> tuple[str, list[Film]]:
