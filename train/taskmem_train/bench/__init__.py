@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from taskmem_train.bench.bundle import bundle_dataset
     from taskmem_train.bench.command import run_bench
     from taskmem_train.bench.egolife_qa import egolife
     from taskmem_train.bench.home import Oracle, home_dataset
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # Loaded on first use: the command's help needs no torch.
 _ON_USE = {
+    "bundle": ("bundle_dataset",),
     "command": ("run_bench",),
     "egolife_qa": ("egolife",),
     "home": ("Oracle", "home_dataset"),
@@ -60,6 +62,7 @@ __all__ = [
     "StreamItem",
     "StreamReader",
     "TaskPrompt",
+    "bundle_dataset",
     "egolife",
     "egotempo",
     "home_dataset",

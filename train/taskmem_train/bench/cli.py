@@ -18,6 +18,7 @@ and results.md."""
 EXAMPLES = """examples:
   taskmem-train bench out/home
   taskmem-train bench out/home --systems policy task-prompt --adapter finder=runs/finder guard=runs/guard
+  taskmem-train bench out/kitchen --dataset bundle --bundle kitchen.bundle
   taskmem-train bench out/videomme --dataset videomme --model Qwen/Qwen3-VL-2B-Instruct \\
       --annotations test-00000-of-00001.parquet --videos videos/
   taskmem-train bench out/egotempo --dataset egotempo --annotations egotempo_openQA.json --videos clips/ \\

@@ -9,6 +9,7 @@ from typing import Any
 from taskmem_ros.clips import ClipSettings
 from taskmem_ros.policy import MemoryPolicy
 from taskmem_ros.recall.endpoint import Endpoint
+from taskmem_train.bench.bundle import bundle_dataset
 from taskmem_train.bench.egolife_qa import egolife
 from taskmem_train.bench.home import Oracle, home_dataset
 from taskmem_train.bench.judges import EndpointJudge, ExactJudge, Judge
@@ -54,6 +55,8 @@ def make_dataset(config: BenchConfig) -> Dataset:
         roles = config.roles or tuple(ROLES)
         seeds = seed_range(config.seeds)
         return home_dataset(seeds, questions=config.questions, clips=config.clips, roles=roles)
+    if config.dataset == "bundle":
+        return bundle_dataset(config.bundle)
     clips = ClipSettings(config.sample_rate, config.clip_seconds)
     given = {"clips": clips, "limit": config.limit}
     if config.dataset == "videomme":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from taskmem_ros.clips import ClipSettings
 
-DATASETS = ("home", "videomme", "egolife", "egotempo")
+DATASETS = ("home", "bundle", "videomme", "egolife", "egotempo")
 SYSTEMS = ("policy", "task-prompt", "describe-everything", "oracle")
 JUDGES = ("auto", "exact", "endpoint")
 
@@ -30,6 +30,8 @@ class BenchConfig:
         (), "FOLDER, or KIND=FOLDER for one kind of questions: the system `adapter`, beside the others"
     )
     temperature: float | None = _field(None, "of memorizing; without it, what the checkpoint says")
+
+    bundle: tuple[str, ...] = _field((), "bundle: task bundles of a robot; their tasks with a known answer")
 
     annotations: str | None = _field(None, "the dataset's annotation file, as published")
     videos: str | None = _field(None, "folder of the dataset's videos")
@@ -63,7 +65,9 @@ class BenchConfig:
             raise ValueError(f"the oracle knows what the demo home shows; dataset {self.dataset!r} has none")
         if "describe-everything" in self.systems and "policy" not in self.systems:
             raise ValueError("describe-everything has policy's budget of tokens; add policy to systems")
-        if self.dataset != "home" and not (self.annotations and self.videos):
+        if (self.dataset == "bundle") != bool(self.bundle):
+            raise ValueError(f"dataset is {self.dataset!r}; --dataset bundle and --bundle FILE go together")
+        if self.dataset not in ("home", "bundle") and not (self.annotations and self.videos):
             raise ValueError(f"dataset {self.dataset!r} needs --annotations and --videos, as published")
         for name in ("reader", "judge"):
             url, model = getattr(self, f"{name}_url"), getattr(self, f"{name}_model")
