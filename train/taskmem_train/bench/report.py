@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from taskmem_train.bench.scores import ALL, Row
+from taskmem_train.bench.scores import ALL, Row, Scored
 from taskmem_train.stats import Interval
 
 _HEAD = ("kind", "system", "questions", "accuracy", "coverage", "precision", "failed")
@@ -21,7 +21,8 @@ class Result:
     """The rows of all systems and kinds, and what else a reader of them wants to know.
 
     comparisons: accuracy against the first system, paired by question. costs: system -> tokens and seconds.
-    settings: what the run was made with. skipped: what the dataset lacks.
+    settings: what the run was made with. skipped: what the dataset lacks. scored: system -> its questions in
+    the order of the dataset; it is not written.
     """
 
     dataset: str
@@ -30,6 +31,7 @@ class Result:
     costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    scored: dict[str, tuple[Scored, ...]] = field(default_factory=dict)
 
     def row(self, system: str, kind: str = ALL) -> Row:
         """Raises KeyError where there is none."""

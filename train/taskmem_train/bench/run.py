@@ -69,6 +69,7 @@ def run_stream_benchmark(
                 "banks": {name: run.bank_names(name) for name in systems},
             },
             dataset.skipped,
+            {name: tuple(questions) for name, questions in scored.items()},
         )  # fmt: skip
     finally:
         ledger.close()

@@ -34,14 +34,17 @@ class Scored:
 class Memories:
     """What some memories hold.
 
-    tokens_per_memory: of the text. true_share: of their statements, how many are so; facts_per_memory: true
-    statements, by clip; both of the demo home alone. failures: why clips have none, and how many.
+    tokens_per_memory: of the text. stated, true: their statements, and how many of them are so; true_share:
+    of these; facts_per_memory: true statements, by clip; all of the demo home alone. failures: why clips have
+    none, and how many.
     """
 
     clips: int
     failed: int
     tokens: int
     tokens_per_memory: float | None = None
+    stated: int = 0
+    true: int = 0
     true_share: float | None = None
     facts_per_memory: float | None = None
     failures: dict[str, int] = field(default_factory=dict)
@@ -118,6 +121,8 @@ def memories_of(
     return Memories(
         clips, failed, tokens,
         tokens_per_memory=_share(tokens, clips - failed),
+        stated=stated,
+        true=true,
         true_share=_share(true, stated) if known else None,
         facts_per_memory=_share(true, clips) if known else None,
         failures=dict(failures),

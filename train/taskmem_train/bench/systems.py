@@ -36,6 +36,7 @@ class PolicyMemorizer:
     """The policy as it is, or with an adapter (its folder).
 
     newest_only: it sees the newest clip alone and no memory, as where a clip is to be described for itself.
+    max_new_tokens: of a memory and its thoughts; None is what the robot allows.
     eyes: shared by the memorizers of one policy, so that a clip is looked at once.
     """
 
@@ -47,13 +48,15 @@ class PolicyMemorizer:
         instruction: str = INSTRUCTION,
         temperature: float | None = None,
         newest_only: bool = False,
+        max_new_tokens: int | None = None,
         seed: int = 0,
         eyes: PromptBatch | None = None,
     ):
         eyes = eyes or PromptBatch(policy.checkpoint, CLIPS_SEEN)
         self._policy, self._folder, self._newest_only = policy, adapter, newest_only
         self._adapter = file_hash(Path(adapter).expanduser() / WEIGHTS_FILE) if adapter else ""
-        how = {"temperature": temperature, "instruction": instruction, "seed": seed}
+        longest = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
+        how = {"temperature": temperature, "instruction": instruction, "seed": seed, **longest}
         self._sampler = _Seeing(policy, eyes, **how)
         report = policy.report
         self.identity: Mapping[str, Any] = {
@@ -66,6 +69,7 @@ class PolicyMemorizer:
             "temperature": temperature,
             "newest_only": newest_only,
             "seed": seed,
+            **longest,
         }
 
     def write(self, contexts: Sequence[Context]) -> list[Draft]:

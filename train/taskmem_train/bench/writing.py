@@ -31,7 +31,7 @@ class Bank:
 
     def path(self, stream: StreamItem) -> Path:
         """The file of a stream's memories."""
-        return self.folder / f"{_file_name(stream.id)}.db"
+        return memory_file(self.folder, stream)
 
     def write(
         self, streams: Sequence[StreamItem], *, window: int, at_once: int, progress: bool = True
@@ -139,6 +139,11 @@ class _Running:
     def finish(self) -> None:
         self.store.finish_source(self._source.id)
         self.store.close()
+
+
+def memory_file(folder: Path, stream: StreamItem) -> Path:
+    """Where a bank's folder has the memories of a stream."""
+    return folder / f"{_file_name(stream.id)}.db"
 
 
 def _file_name(text: str) -> str:
