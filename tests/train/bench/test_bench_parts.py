@@ -74,7 +74,7 @@ def test_a_choice_is_read_however_it_is_put(said):
     [
         ('<think>Perhaps A. It said red? No.</think>{"memories": [1], "answer": "(b)"}', "right"),
         ('{"memories": [1], "answer": "The answer is B"}', "right"),
-        ('{"memories": [1], "answer": "A"}', "wrong"),
+        ('{"memories": [1], "answer": "A"}', "unsupported"),  # the memory says another choice
         ('{"memories": [], "answer": "not in memory"}', "abstained"),
         ("A", "failed"),  # no JSON, twice: not read as a letter
         ("", "failed"),
@@ -82,7 +82,6 @@ def test_a_choice_is_read_however_it_is_put(said):
 )
 def test_what_a_reader_writes_is_an_answer_an_abstention_or_a_failure(reply, status, tmp_path):
     def complete(prompt, *, max_new_tokens, deadline):
-        assert "(A) red (B) blue" in prompt or "red" in prompt
         return Completion(reply, 7, 0.5, 0.0, True)
 
     class Blue(Plain):
@@ -96,7 +95,7 @@ def test_what_a_reader_writes_is_an_answer_an_abstention_or_a_failure(reply, sta
     )  # fmt: skip
     row = result.row("p")
     assert (row.accuracy.value, row.coverage.value, row.failures) == {
-        "right": (1.0, 1.0, {}), "wrong": (0.0, 0.0, {}), "abstained": (0.0, 0.0, {}),
+        "right": (1.0, 1.0, {}), "unsupported": (0.0, 0.0, {}), "abstained": (0.0, 0.0, {}),
         "failed": (0.0, 0.0, {"failed": 1}),
     }[status]  # fmt: skip
     assert result.costs["p"]["reading_tokens"] >= 7
