@@ -58,9 +58,12 @@ def test_more_helpful_facts_win_and_false_ones_never_help():
         "In the kitchen, the blue mug is on the stove.",
     )
     coat = "In the kitchen, Anna is wearing a blue coat."
-    both = "In the kitchen, the red mug is on the counter and Anna took the red mug from the counter."
-    pairs = [(mug, both), (both, mug), (mug, false), (false, coat), (coat, coat)]
-    assert TRUTH.compare(context(), pairs, WHERE) == ["second", "first", "first", "tie", "tie"]
+    both = "In the kitchen, the red mug is on the counter and the door is open."
+    twice = "In the kitchen, the red mug is on the counter and Anna took the red mug from the counter."
+    asked = [*WHERE, "Is the door in the office open or closed?"]
+    pairs = [(mug, both), (both, mug), (mug, false), (false, coat), (coat, coat), (mug, twice)]
+    # What answers one and the same question twice helps no more than what answers it once.
+    assert TRUTH.compare(context(), pairs, asked) == ["second", "first", "first", "tie", "tie", "tie"]
 
 
 def test_what_the_truth_cannot_know_is_an_error():

@@ -12,8 +12,14 @@ from functools import lru_cache
 from taskmem_ros.home import Fact, HomeQuestion, HomeSim, look_up, queries_about
 from taskmem_train.demo.samples import TRAIN_SEEDS, SeenClip, watch
 
-# What a robot is there for, and the kind of fact (and of question) that its job lives on.
-ROLES = {"finder": "object", "guard": "event", "carer": "person", "wardrobe": "clothes", "steward": "state"}
+# What a robot is there for, and the forms of the questions that it is asked (taskmem_ros.home.Query).
+ROLES = {
+    "finder": ("where_thing",),
+    "guard": ("who_took", "who_put", "who_switched", "what_put"),
+    "carer": ("where_person", "what_did", "what_carries"),
+    "wardrobe": ("wears",),
+    "steward": ("state_open", "state_on"),
+}
 STREAM_CLIPS = 12  # two minutes: the robot comes through most rooms once
 
 
@@ -50,7 +56,7 @@ def role_questions(stream: HomeStream, role: str, count: int, seed: int = 0) -> 
     rng = random.Random(f"{role} {stream.id} {seed}")
     seen = stream.observations
     about = dict.fromkeys(query for facts in seen for fact in facts for query in queries_about(fact))
-    queries = [query for query in about if query.kind == ROLES[role]]
+    queries = [query for query in about if query.form in ROLES[role]]
     rng.shuffle(queries)
     found = [(query, look_up(query, seen)) for query in queries[:count]]
     return [HomeQuestion(query.text(rng), query.kind, finding.answer, query) for query, finding in found]

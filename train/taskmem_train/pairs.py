@@ -52,11 +52,13 @@ class PairRules:
     """How alike in length the two texts of a pair are: length would otherwise be taken for what is preferred.
 
     length_difference: they differ by fewer tokens than this. length_share: and by less than this share of the
-    longer one, in (0, 1]; None is any.
+    longer one, in (0, 1]; None is any. true_only: nothing is chosen that states anything untrue; else its
+    quality is at least that of the other.
     """
 
     length_difference: int = 20
     length_share: float | None = None
+    true_only: bool = False
 
     def __post_init__(self) -> None:
         if self.length_difference < 1:
@@ -137,10 +139,7 @@ def truth_pair(
     length: Callable[[str], int],
     rules: PairRules = PairRules(),
 ) -> Pair | None:
-    """For a context in which no memory helps more than another: a true one over the least true, if any.
-
-    Without such pairs an adapter learns to claim what helps where there is nothing of it to see.
-    """
+    """A true memory over the least true one of the same context, whatever they help with, if there are both."""
     graded = [one for one in candidates if isinstance(one.grade, Grade)]
     sound = [one for one in graded if one.grade.ok and not one.faults]
     wrong = sorted((one for one in graded if not one.grade.ok), key=lambda one: one.grade.score)
@@ -269,7 +268,7 @@ def _failure(
 ) -> str | None:
     if chosen.faults:
         return LABELS
-    if chosen.grade.score < rejected.grade.score:
+    if chosen.grade.score < rejected.grade.score or (rules.true_only and not chosen.grade.ok):
         return QUALITY
     few, many = sorted((length(chosen.text), length(rejected.text)))
     limit = rules.length_difference

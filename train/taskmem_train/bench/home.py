@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from taskmem_ros.clips import Clip
-from taskmem_ros.home import Fact, Query, look_up, memory_text
+from taskmem_ros.home import Fact, Query, look_up, memory_text, queries_about
 from taskmem_ros.policy import Draft
 from taskmem_train.bench.types import FIRST_DAY_NS, Dataset, Question, StreamItem, digest
 from taskmem_train.contexts import Context
@@ -106,7 +106,7 @@ class Oracle:
                 memory += [f for f in answering(question.home.query, seen[finding.source]) if f not in memory]
         for start, facts in zip(starts, seen):
             # A clip that no question is about has a memory as well: the robot writes one of every clip.
-            of_role = [fact for fact in facts if fact.kind == ROLES[self.role]]
+            of_role = [f for f in facts if any(q.form in ROLES[self.role] for q in queries_about(f))]
             chosen[start] = chosen[start][:MAX_FACTS] or (of_role or list(facts))[:1]
         return {start: facts for start, facts in chosen.items() if facts}
 

@@ -42,10 +42,14 @@ class HomeTruth:
     def compare(
         self, context: Context, pairs: Sequence[tuple[str, str]], questions: Sequence[str]
     ) -> list[Preference]:
-        """The text with more helpful facts is preferred; as many on both sides are a tie."""
-        texts = {text for pair in pairs for text in pair}
-        count = {text: len(self.helpful(context, text, questions)) for text in texts}
+        """The text that helps to answer more questions is preferred; as many on both sides are a tie."""
+        count = {text: self._answered(context, text, questions) for pair in pairs for text in pair}
         return [_larger(count[first], count[second]) for first, second in pairs]
+
+    def _answered(self, context: Context, text: str, questions: Sequence[str]) -> int:
+        """How many questions of the form of the recent ones the helpful facts answer."""
+        forms, helpful = _forms(questions), self.helpful(context, text, questions)
+        return len({query for fact in helpful for query in queries_about(fact) if query.form in forms})
 
     def _truth(self, context: Context) -> frozenset[Fact]:
         if context.id not in self._facts:

@@ -129,12 +129,12 @@ def choose_pairs(
         groups.append((context, [Candidate(*item) for item in zip(texts, grades, faults)]))
     questions = [task.question for task in source.tasks]
     kept = KeptJudge(judge, ledger, identity)
-    rules = PairRules(config.length_difference)
+    rules = PairRules(config.length_difference, true_only=config.true_only)
     pairs, counts = make_pairs(groups, questions, kept, length, rules)
+    # First those of contexts in which nothing helps: there an adapter would learn to see what it hopes for.
     of_pairs = {pair.context_id for pair in pairs}
-    truth = [
-        truth_pair(context, some, length, rules) for context, some in groups if context.id not in of_pairs
-    ]
+    groups.sort(key=lambda group: group[0].id in of_pairs)
+    truth = [truth_pair(context, some, length, rules) for context, some in groups]
     return pairs, [pair for pair in truth if pair][: round(config.truth_pairs * len(pairs))], counts
 
 

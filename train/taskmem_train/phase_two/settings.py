@@ -43,9 +43,9 @@ class PhaseTwoConfig:
     quality: str = _setting("truth", "who checks that memories are true", choices=QUALITIES)
     judge_model: str = _setting("", "of a local or endpoint judge")
     judge_url: str = _setting("", "base URL of an endpoint judge")
+    true_only: bool = _setting(True, "choose no memory that states anything untrue")
     truth_pairs: float = _setting(
-        1.0,
-        "pairs of a true memory over a false one, of contexts where none helps more: so many for each other",
+        1.0, "pairs of a true memory over a false one, for each pair of the judge's"
     )
     length_difference: int = _setting(6, "tokens by which the two of a pair differ less")
     adapter: str = _setting("lora", "steer: one vector after one layer; lora", choices=ADAPTERS)
