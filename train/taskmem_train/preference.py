@@ -7,12 +7,14 @@ mask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from bitsandbytes.nn import Linear4bit
-from datasets import Dataset
+from datasets import Dataset, load_from_disk
 from peft import LoraConfig, PeftConfig
 from transformers import TrainerCallback
 from trl import DPOConfig, DPOTrainer
@@ -38,6 +40,12 @@ class Preference:
 
 class PreferenceTrainer(DPOTrainer):
     """DPOTrainer over rows that its collator makes into batches."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:  # bfloat16, which TRL takes on a quantized model, loses small steps
+                parameter.data = parameter.data.float()
 
     def _prepare_dataset(self, dataset, *args, **kwargs):
         return dataset
@@ -69,6 +77,22 @@ def adapter_config(model, kind: str, layer: int, rank: int) -> PeftConfig:
     raise ValueError(f"adapter {kind!r} is not known; use steer or lora")
 
 
+def keep_differentiable(model) -> None:
+    """Where weights are in 4 bits on a CPU: have them stay as they are, before the first forward pass.
+
+    In eval mode bitsandbytes would pack them for its bfloat16 product; gradients are silently wrong then.
+    Raises ValueError where that has happened.
+    """
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            if getattr(module.weight.quant_state, "packing_format_for_cpu", False):
+                raise ValueError(
+                    "the model's 4-bit weights are packed for writing and give no gradients; "
+                    "load it again, and call keep_differentiable before it writes"
+                )
+            module.support_avx512bf16_for_cpu = False
+
+
 def fit_preferences(
     checkpoint: Checkpoint,
     peft_config: PeftConfig,
@@ -76,26 +100,48 @@ def fit_preferences(
     contexts: Mapping[str, Context],
     args: DPOConfig,
     callbacks: Sequence[TrainerCallback] = (),
-    resume: bool = False,
+    resume: Path | None = None,
 ) -> PreferenceTrainer:
     """Train one adapter on the frozen model of a checkpoint, which must not have one yet.
 
-    Afterwards the adapter, on, is in the checkpoint's model; `save_adapter` writes it and takes it out.
+    resume: a checkpoint of the same training to go on from. Afterwards the adapter, on, is in the model.
+    Raises ValueError for a model whose weights give no gradients; see `keep_differentiable`.
     """
-    for module in checkpoint.model.modules():
-        if isinstance(module, Linear4bit):
-            # Else a forward pass in eval mode packs the weights into a form whose gradient is silently wrong.
-            module.support_avx512bf16_for_cpu = False
-    if checkpoint.device.type == "cpu":  # the fused attention's gradient is slow there
-        checkpoint.model.set_attn_implementation({"text_config": "eager"})
-    trainer = PreferenceTrainer(
-        model=checkpoint.model,
-        args=args,
-        data_collator=PreferenceCollator(checkpoint, contexts),
-        train_dataset=Dataset.from_list([vars(preference) for preference in preferences]),
-        processing_class=checkpoint.tokenizer,
-        peft_config=peft_config,
-        callbacks=list(callbacks),
-    )
-    trainer.train(resume_from_checkpoint=resume or None)
+    keep_differentiable(checkpoint.model)
+    with _set_for_training(checkpoint):
+        trainer = PreferenceTrainer(
+            model=checkpoint.model,
+            args=args,
+            data_collator=PreferenceCollator(checkpoint, contexts),
+            train_dataset=_on_disk(preferences, args),
+            processing_class=checkpoint.tokenizer,
+            peft_config=peft_config,
+            callbacks=list(callbacks),
+        )
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer
+
+
+@contextlib.contextmanager
+def _set_for_training(checkpoint: Checkpoint) -> Iterator[None]:
+    """Afterwards the model computes as before: its own attention and forward, which TRL replaces."""
+    model = checkpoint.model
+    attention, forward = model.config.get_text_config()._attn_implementation, vars(model).get("forward")
+    if checkpoint.device.type == "cpu":  # the fused attention's gradient is slow there
+        model.set_attn_implementation({"text_config": "eager"})
+    try:
+        yield
+    finally:
+        model.set_attn_implementation({"text_config": attention})
+        vars(model).pop("forward", None)
+        if forward is not None:
+            model.forward = forward
+
+
+def _on_disk(preferences: Sequence[Preference], args: DPOConfig) -> Dataset:
+    """In the run's folder: TRL keeps the reference's likelihoods beside it, where all processes find them."""
+    folder = Path(args.output_dir) / "preferences"
+    with args.main_process_first():
+        if args.process_index == 0:
+            Dataset.from_list([vars(preference) for preference in preferences]).save_to_disk(folder)
+    return load_from_disk(folder)
