@@ -22,7 +22,7 @@ Entry A: {first}
 Entry B: {second}
 Which entry tells more of what such questions ask for? Only what it tells counts, not its length or style, \
 and nothing that is in the diary already. If both tell as much of it, or neither tells any, it is a tie.
-Reply as JSON: {{"reason": "...", "better": "..."}}; "reason" says in a few words what each of them tells of it, \
+Reply as JSON: {{"reason": "...", "better": "..."}}; "reason" says in a few words what each tells of it, \
 "better" is "A", "B" or "tie"."""
 WRITTEN = "\nAlready in the diary: {memories}"
 _VERDICTS: dict[str, Preference] = {"a": "first", "b": "second", "tie": "tie"}
