@@ -22,6 +22,9 @@ def data_files(*folders: str) -> list[tuple[str, list[str]]]:
     return [(f"share/taskmem/{folder}", files) for folder, files in found if files]
 
 
+# TRL of this version wants Python 3.11.
+TRAIN = ['trl>=1.16 ; python_version >= "3.11"', "datasets>=4.7"]
+
 setup(
     name="taskmem",
     version="0.1.0",
@@ -46,6 +49,7 @@ setup(
         "pyyaml",
         "json_repair",
         "tqdm",
+        "networkx",
         # OpenAI-compatible endpoints as readers; the hub's client brings both already.
         "anyio>=4",
         "httpx2>=2",
@@ -64,11 +68,15 @@ setup(
         "meaning": [
             "onnxruntime>=1.17",
         ],
+        # Phase One and Phase Two: `taskmem-train phase-one`, `phase-two`.
+        "train": TRAIN,
         # Parquet, for `taskmem export`.
         "export": [
             "pyarrow>=14",
         ],
         "test": [
+            *TRAIN,
+            "matplotlib",
             "onnx>=1.16",
             "onnxruntime>=1.17",
             "pyarrow>=14",
