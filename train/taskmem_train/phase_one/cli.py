@@ -1,0 +1,29 @@
+"""`taskmem-train phase-one`."""
+
+from __future__ import annotations
+
+import argparse
+
+from taskmem_train.phase_one.settings import PhaseOneConfig
+from taskmem_train.settings import add_settings, read_settings
+
+
+def add_parser(commands) -> None:
+    parser = commands.add_parser(
+        "phase-one",
+        help="train how to memorize: truthful, well formed, rich (GSPO)",
+        description="Train a policy's memories on the demo home with rewards for format, thinking length, "
+        "quality and richness. Run again with the same --out to go on; one process for each GPU with "
+        "`accelerate launch -m taskmem_train.cli phase-one ...`.",
+        epilog="example: taskmem-train phase-one --config train/recipes/phase-one-home.yaml --out phase-one",
+    )
+    add_settings(parser, PhaseOneConfig)
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    config = read_settings(args, PhaseOneConfig)
+    from taskmem_train.phase_one.run import train  # torch and TRL take seconds to import
+
+    print(train(config))
+    return 0
