@@ -10,6 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from taskmem_train.bench import cli as bench
+from taskmem_train.gate import cli as gate
+from taskmem_train.phase_one import cli as phase_one
 from taskmem_train.phase_two import cli as phase_two
 from taskmem_train.seeds import seed_range
 
@@ -22,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_demo_model(commands)
     _add_check(commands)
     _add_demo_card(commands)
+    phase_one.add_parser(commands)
     phase_two.add_parser(commands)
+    gate.add_parser(commands)
     bench.add_parser(commands)
     args = parser.parse_args(argv)
     try:
