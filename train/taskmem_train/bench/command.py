@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,10 @@ def make_systems(config: BenchConfig, dataset: Dataset, policy: MemoryPolicy) ->
     # Frames of the demo home are small, and its streams are short: all are looked at once.
     kept = max(config.at_once * (config.window + 1), HOME_CLIPS_SEEN if config.dataset == "home" else 0)
     eyes = PromptBatch(policy.checkpoint, kept)
-    how = {"temperature": config.temperature, "seed": config.seed, "eyes": eyes}
+    how = {
+        "temperature": config.temperature, "max_new_tokens": config.max_new_tokens, "seed": config.seed,
+        "eyes": eyes,
+    }  # fmt: skip
 
     def listing() -> PolicyMemorizer:
         return PolicyMemorizer(policy, instruction=dataset.list_instruction, newest_only=True, **how)
@@ -114,8 +118,10 @@ def _adapted(
 
 def make_reader(config: BenchConfig, policy: MemoryPolicy) -> RecallReader:
     if config.reader_url and config.reader_model:
-        return RecallReader.of_endpoint(Endpoint(config.reader_url, config.reader_model))
-    return RecallReader.of_policy(policy, config.at_once)
+        reader = RecallReader.of_endpoint(Endpoint(config.reader_url, config.reader_model))
+    else:
+        reader = RecallReader.of_policy(policy, config.at_once)
+    return replace(reader, max_new_tokens=config.reader_tokens)
 
 
 def make_judge(config: BenchConfig) -> Judge | None:

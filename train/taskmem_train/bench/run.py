@@ -14,7 +14,7 @@ from taskmem_train.bench.judges import ExactJudge, HomeJudge, Judge
 from taskmem_train.bench.ledger import Ledger
 from taskmem_train.bench.reading import ANSWERED, DECIDED, FAILURES_IN_A_ROW, Desk, StreamReader
 from taskmem_train.bench.report import Result
-from taskmem_train.bench.scores import ALL, Row, Scored, by_kind, comparison, memories_of, row
+from taskmem_train.bench.scores import ALL, Memories, Row, Scored, by_kind, comparison, memories_of, row
 from taskmem_train.bench.types import Budgeted, Dataset, Question, StreamItem, Writer, digest
 from taskmem_train.bench.writing import Bank
 from taskmem_train.stats import CONFIDENCE, RESAMPLES
@@ -108,6 +108,7 @@ class _Run:
     progress: bool
     banks: dict[str, dict[str, Bank]] = field(default_factory=dict)
     answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    held: dict[tuple[Bank, StreamItem], Memories] = field(default_factory=dict)
     judge_failed_in_a_row: int = 0
 
     def write(self, name: str, system: System) -> None:
@@ -130,7 +131,7 @@ class _Run:
             return system
         if system.like not in self.banks:
             raise ValueError(f"system {name!r} may use as many tokens as {system.like!r}; run that before it")
-        mean = memories_of(self.used(system.like), self.count_tokens).tokens_per_memory
+        mean = self.memories(system.like).tokens_per_memory
         if mean is None:
             raise ValueError(f"system {system.like!r} wrote no memory, so {name!r} has no budget")
         return system.within(round(mean))
@@ -144,6 +145,14 @@ class _Run:
                 if stream not in of_bank:
                     of_bank.append(stream)
         return list(streams.items())
+
+    def memories(self, name: str, kind: str = ALL) -> Memories:
+        """What the memories hold that a system's questions (of one kind) are asked of."""
+        pairs = [(bank, stream) for bank, streams in self.used(name, kind) for stream in streams]
+        for bank, stream in pairs:
+            if (bank, stream) not in self.held:
+                self.held[bank, stream] = memories_of(bank, stream, self.count_tokens)
+        return sum((self.held[pair] for pair in pairs), Memories())
 
     def score(self, name: str, desk: Desk, judge: Judge) -> list[Scored]:
         """Ask and judge all questions, in the order of the dataset."""
@@ -225,7 +234,7 @@ def _failure(row: dict[str, Any]) -> str:
 def _rows(run: _Run, scored: Mapping[str, Sequence[Scored]], how: dict[str, Any]) -> list[Row]:
     groups = {name: by_kind(questions) for name, questions in scored.items()}
     return [
-        row(name, kind, groups[name][kind], memories_of(run.used(name, kind), run.count_tokens), how)
+        row(name, kind, groups[name][kind], run.memories(name, kind), how)
         for kind in (ALL, *run.dataset.kinds)
         for name in scored
     ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from taskmem_ros.home import read_memory
@@ -34,20 +34,42 @@ class Scored:
 class Memories:
     """What some memories hold.
 
-    tokens_per_memory: of the text. stated, true: their statements, and how many of them are so; true_share:
-    of these; facts_per_memory: true statements, by clip; all of the demo home alone. failures: why clips have
-    none, and how many.
+    clips: with and without a memory; failed: without. tokens: of all texts. stated, true: their different
+    statements, and how many of them are so; None where nobody knows, which is everywhere but in the demo
+    home. failures: why clips have no memory, and how many.
     """
 
-    clips: int
-    failed: int
-    tokens: int
-    tokens_per_memory: float | None = None
-    stated: int = 0
-    true: int = 0
-    true_share: float | None = None
-    facts_per_memory: float | None = None
+    clips: int = 0
+    failed: int = 0
+    tokens: int = 0
+    stated: int | None = None
+    true: int | None = None
     failures: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def tokens_per_memory(self) -> float | None:
+        return _share(self.tokens, self.clips - self.failed)
+
+    @property
+    def true_share(self) -> float | None:
+        """Of the statements, how many are so."""
+        return _share(self.true, self.stated)
+
+    @property
+    def facts_per_memory(self) -> float | None:
+        """True statements, by clip."""
+        return _share(self.true, self.clips)
+
+    def as_dict(self) -> dict[str, Any]:
+        names = ("tokens_per_memory", "true_share", "facts_per_memory")
+        return asdict(self) | {name: getattr(self, name) for name in names}
+
+    def __add__(self, other: Memories) -> Memories:
+        return Memories(
+            self.clips + other.clips, self.failed + other.failed, self.tokens + other.tokens,
+            _sum(self.stated, other.stated), _sum(self.true, other.true),
+            dict(Counter(self.failures) + Counter(other.failures)),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,8 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         shares = {name: getattr(self, name) for name in ("accuracy", "coverage", "precision")}
-        return asdict(self) | {name: share and share._asdict() for name, share in shares.items()}
+        values = {name: share and share._asdict() for name, share in shares.items()}
+        return asdict(self) | values | {"memories": self.memories.as_dict()}
 
 
 def row(system: str, kind: str, scored: Sequence[Scored], memories: Memories, how: dict[str, Any]) -> Row:
@@ -99,38 +122,32 @@ def comparison(
     return {"system": system, "than": than, "kind": kind, "questions": len(both), **values, "p": found.p}
 
 
-def memories_of(
-    used: Iterable[tuple[Bank, Sequence[StreamItem]]], count_tokens: Callable[[str], int]
-) -> Memories:
-    """Read what banks hold of some streams."""
-    clips = failed = tokens = stated = true = 0
-    failures: Counter[str] = Counter()
-    known = False
-    for bank, streams in used:
-        for stream in streams:
-            with Store.open(bank.path(stream), create=False) as store:
-                written, lost = store.memories(thumbnails=False), store.failures()
-            clips, failed = clips + len(written) + len(lost), failed + len(lost)
-            failures.update(failure.error.partition(":")[0] for failure in lost)
-            tokens += sum(count_tokens(memory.text) for memory in written)
-            for memory in written if stream.facts else ():
-                known = True
-                facts, unread = read_memory(memory.text)
-                stated += len(facts) + len(unread)
-                true += len(set(facts) & set(stream.facts[memory.start_ns]))
-    return Memories(
-        clips, failed, tokens,
-        tokens_per_memory=_share(tokens, clips - failed),
-        stated=stated,
-        true=true,
-        true_share=_share(true, stated) if known else None,
-        facts_per_memory=_share(true, clips) if known else None,
-        failures=dict(failures),
-    )  # fmt: skip
+def memories_of(bank: Bank, stream: StreamItem, count_tokens: Callable[[str], int]) -> Memories:
+    """Read what a bank holds of a stream."""
+    with Store.open(bank.path(stream), create=False) as store:
+        written, lost = store.memories(thumbnails=False), store.failures()
+    found = Memories(
+        len(written) + len(lost),
+        len(lost),
+        sum(count_tokens(memory.text) for memory in written),
+        failures=dict(Counter(failure.error.partition(":")[0] for failure in lost)),
+    )
+    if not stream.facts:
+        return found
+    stated = true = 0
+    for memory in written:
+        facts, unread = read_memory(memory.text)
+        stated += len(set(facts)) + len(unread)  # saying a thing twice makes nothing truer
+        true += len(set(facts) & set(stream.facts[memory.start_ns]))
+    return replace(found, stated=stated, true=true)
 
 
-def _share(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def _share(part: int | None, whole: int | None) -> float | None:
+    return part / whole if whole and part is not None else None
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else a + b
 
 
 def by_kind(scored: Sequence[Scored]) -> dict[Hashable, list[Scored]]:

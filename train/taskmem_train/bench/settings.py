@@ -30,6 +30,8 @@ class BenchConfig:
         (), "FOLDER, or KIND=FOLDER for one kind of questions: the system `adapter`, beside the others"
     )
     temperature: float | None = _field(None, "of memorizing; without it, what the checkpoint says")
+    max_new_tokens: int | None = _field(None, "of a memory and its thoughts; none is what the robot allows")
+    reader_tokens: int | None = _field(None, "of a reading and its thoughts; none is what the robot allows")
 
     bundle: tuple[str, ...] = _field((), "bundle: task bundles of a robot; their tasks with a known answer")
 

@@ -126,12 +126,14 @@ class TaskPrompt:
         recent: RecentQuestions,
         *,
         temperature: float | None = None,
+        max_new_tokens: int | None = None,
         seed: int = 0,
         eyes: PromptBatch | None = None,
     ):
         self._policy, self._recent = policy, recent
         eyes = eyes or PromptBatch(policy.checkpoint, CLIPS_SEEN)
-        self._how = {"temperature": temperature, "seed": seed, "eyes": eyes}
+        how = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed}
+        self._how: dict[str, Any] = {**how, "eyes": eyes}
         base = PolicyMemorizer(policy, **self._how)
         self._writers = {INSTRUCTION: base}
         self.identity = {
