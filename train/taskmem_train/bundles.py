@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from taskmem_ros.clips import FAILED, Clip, Gap, Window
@@ -108,7 +108,7 @@ def home_bundle(
     memories. Raises ValueError for homes that may have been trained on, BundleError for the file.
     """
     streams = {seed: home_stream(seed, clips) for seed in seeds}
-    runs = {seed: [_named(seen.clip, stream.id) for seen in stream.seen] for seed, stream in streams.items()}
+    runs = {seed: [seen.clip for seen in stream.seen] for seed, stream in streams.items()}
     asked = _ask(streams, runs, role, questions)
     memories, gaps = _memorize(list(runs.values()), memorizer, provenance)
     return Bundle.create(
@@ -153,11 +153,6 @@ def _memorize(
                 window.remember(draft.text)
                 memories.append(Memory(len(memories) + 1, *_span(clip), draft.text, **by))
     return memories, gaps
-
-
-def _named(clip: Clip, camera: str) -> Clip:
-    """The clip as of another camera."""
-    return replace(clip, camera=camera, frames=tuple(replace(frame, camera=camera) for frame in clip.frames))
 
 
 def _task(number: int, asked: _Asked, role: str) -> Task:

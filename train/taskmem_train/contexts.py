@@ -27,7 +27,7 @@ class Context:
 class TrainingTask:
     """A question that the robot was asked. answer: the right one where it is known, else None.
 
-    since_ns, until_ns: when what answers it was seen, None where that is not known.
+    since_ns, until_ns, camera: when and where what answers it was seen, None and "" where that is not known.
     """
 
     question: str
@@ -35,6 +35,7 @@ class TrainingTask:
     choices: tuple[str, ...] = ()
     since_ns: int | None = None
     until_ns: int | None = None
+    camera: str = ""
 
 
 class Memorizer(Protocol):

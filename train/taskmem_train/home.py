@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from taskmem_ros.home import Fact, HomeQuestion, HomeSim, look_up, queries_about
@@ -25,7 +25,7 @@ STREAM_CLIPS = 12  # two minutes: the robot comes through most rooms once
 
 @dataclass(frozen=True)
 class HomeStream:
-    """Some clips of a home in a row. id: seed and first step. seen: the clips with what they show."""
+    """Some clips of a home in a row. id: seed and first step; the camera's name. seen: clips with their truth."""
 
     id: str
     seen: tuple[SeenClip, ...]
@@ -43,7 +43,14 @@ def home_stream(seed: int, clips: int = STREAM_CLIPS) -> HomeStream:
         raise ValueError(f"home {seed} is for training the demo model; take seeds from {TRAIN_SEEDS} on")
     rng = random.Random(f"stream {seed}")
     first = rng.randrange(40)
-    return HomeStream(f"home-{seed}-{first}", tuple(watch(HomeSim(seed), first, clips, rng)))
+    name = f"home-{seed}-{first}"
+    return HomeStream(name, tuple(_named(seen, name) for seen in watch(HomeSim(seed), first, clips, rng)))
+
+
+def _named(seen: SeenClip, camera: str) -> SeenClip:
+    """The clip as of a camera of its own: homes are different places."""
+    frames = tuple(replace(frame, camera=camera) for frame in seen.clip.frames)
+    return replace(seen, clip=replace(seen.clip, camera=camera, frames=frames))
 
 
 def role_questions(stream: HomeStream, role: str, count: int, seed: int = 0) -> list[HomeQuestion]:

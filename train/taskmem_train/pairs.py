@@ -139,7 +139,7 @@ def truth_pair(
     length: Callable[[str], int],
     rules: PairRules = PairRules(),
 ) -> Pair | None:
-    """A true memory over the least true one of the same context, whatever they help with, if there are both."""
+    """A true memory over the least true one of a context, whatever they help with, if there are both."""
     graded = [one for one in candidates if isinstance(one.grade, Grade)]
     sound = [one for one in graded if one.grade.ok and not one.faults]
     wrong = sorted((one for one in graded if not one.grade.ok), key=lambda one: one.grade.score)

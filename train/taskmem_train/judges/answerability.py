@@ -14,7 +14,7 @@ import numpy as np
 from taskmem_ros.policy import MemoryPolicy
 from taskmem_ros.recall.prompt import reading_prompt, reading_reply
 from taskmem_train.contexts import Context, TrainingTask
-from taskmem_train.judges.types import Preference, recent
+from taskmem_train.judges.types import Preference
 
 MARGIN = 0.1  # of an answer
 
@@ -73,12 +73,12 @@ class Answerability:
 
 
 class AnswerabilityJudge:
-    """A HelpfulnessJudge: it prefers the text from which the reader likely answers more of the recent tasks.
+    """A HelpfulnessJudge: it prefers the text from which the reader likely answers more tasks.
 
-    tasks: with their answers; those whose question is among the recent ones count, and of these, those whose
-    answer could be seen in the newest clip, as far as their times are known. Without such a task, all is a
-    tie. margin: a lead in expected answers up to which it is a tie; among unlikely answers, log probabilities
-    differ widely without meaning anything. Raises ValueError when no task has an answer.
+    tasks: with their answers; for a context those count whose answer could be seen in its newest clip, as far
+    as their time and camera are known. Without such a task, all is a tie. margin: a lead in expected answers
+    up to which it is a tie; among unlikely answers, log probabilities differ widely without meaning anything.
+    Raises ValueError when no task has an answer.
     """
 
     def __init__(self, scorer: Answerability, tasks: Sequence[TrainingTask], margin: float = MARGIN):
@@ -89,12 +89,12 @@ class AnswerabilityJudge:
     def compare(
         self, context: Context, pairs: Sequence[tuple[str, str]], questions: Sequence[str]
     ) -> list[Preference]:
-        """One preference for each pair; see HelpfulnessJudge."""
-        asked, clip = set(recent(questions)), context.clips[-1]
+        """One preference for each pair; see HelpfulnessJudge. questions: not looked at, the tasks are."""
+        clip = context.clips[-1]
         tasks = [
             task
             for task in self._tasks
-            if task.question in asked
+            if task.camera in ("", clip.camera)
             and (task.since_ns is None or task.since_ns < clip.end_ns)
             and (task.until_ns is None or task.until_ns > clip.start_ns)
         ]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from taskmem_train.contexts import Context
 from taskmem_train.judges.asking import Complete, after_thoughts, ask_all, read_object, shown
-from taskmem_train.judges.types import Preference, Verdict, recent
+from taskmem_train.judges.types import Preference, Verdict, some
 
 PROMPT = """\
 A robot keeps a diary, to answer questions later from the diary alone. It was asked these questions lately:
@@ -52,7 +52,7 @@ class PairwiseJudge:
 def pairwise_prompt(memories: Sequence[str], first: str, second: str, questions: Sequence[str]) -> str:
     """The user turn. memories: those there are already, oldest first. questions: as in HelpfulnessJudge."""
     return PROMPT.format(
-        questions="\n".join(f"- {question}" for question in recent(questions)),
+        questions="\n".join(f"- {question}" for question in some(questions)),
         written=WRITTEN.format(memories=" ".join(memories)) if memories else "",
         first=first,
         second=second,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from taskmem_ros.home import Fact, queries_about, read_memory, read_question
 from taskmem_train.contexts import Context
-from taskmem_train.judges.types import Grade, Preference, recent
+from taskmem_train.judges.types import Grade, Preference, some
 
 
 class HomeTruth:
@@ -85,7 +85,7 @@ def _grade(text: str, truth: frozenset[Fact]) -> Grade:
 
 def _forms(questions: Sequence[str]) -> set[str]:
     forms = set()
-    for text in recent(questions):
+    for text in some(questions):
         query = read_question(text)
         if query is None:
             raise ValueError(f"{text!r} is no question about the demo home; judge it with another judge")

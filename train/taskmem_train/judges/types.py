@@ -9,7 +9,6 @@ from typing import Literal, Protocol
 from taskmem_train.contexts import Context
 
 Preference = Literal["first", "second", "tie"]
-RECENT = 5  # questions that a judge of helpfulness is shown at most, as in TaskMem
 
 
 class JudgeError(RuntimeError):
@@ -40,8 +39,8 @@ class HelpfulnessJudge(Protocol):
     ) -> list[Verdict]:
         """One verdict for each pair of memories of `context`, in order.
 
-        questions: oldest first; at most the last RECENT count. A comparison that fails is a JudgeError in its
-        place. Raises ValueError without any question, and JudgeError when nothing can be judged at all.
+        questions: the recent ones, oldest first; TaskMem shows at most five. A comparison that fails is a
+        JudgeError in its place. Raises ValueError without any question, and JudgeError when nothing can be judged at all.
         """
         ...
 
@@ -57,10 +56,10 @@ class QualityJudge(Protocol):
         ...
 
 
-def recent(questions: Sequence[str]) -> list[str]:
-    """The last RECENT questions. Raises ValueError when there is none."""
+def some(questions: Sequence[str]) -> list[str]:
+    """The questions. Raises ValueError when there is none."""
     if not questions:
         raise ValueError(
             "there is no recent question; a memory is helpful only for questions that were asked"
         )
-    return list(questions[-RECENT:])
+    return list(questions)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
+
 from taskmem_ros.policy import MemoryPolicy
+from taskmem_train.judges.answerability import Answerability, AnswerabilityJudge
 from taskmem_train.judges.endpoint import endpoint_helpfulness, endpoint_quality
 from taskmem_train.judges.local import causal_complete, local_helpfulness, local_quality, policy_complete
 from taskmem_train.judges.truth import HomeTruth, RandomJudge
@@ -53,6 +56,6 @@ def choose_judge(
         return local_helpfulness(
             causal_complete(config.judge_model, device=device)
         ), f"local {config.judge_model}"
-    from taskmem_train.judges.answerability import AnswerabilityJudge
-
-    return AnswerabilityJudge(policy, source.tasks), f"answerability {policy.report.revision}"
+    known = repr([vars(task) for task in source.answered])
+    judge = AnswerabilityJudge(Answerability(policy), source.answered)
+    return judge, f"answerability {policy.report.revision} {zlib.crc32(known.encode())}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from taskmem_train.home import ROLES
 
@@ -28,6 +28,7 @@ class PhaseTwoConfig:
     home_seeds: str = _setting("2400000-2400029", "the homes whose clips are learned from, FIRST-LAST")
     home_clips: int = _setting(6, "clips of each home")
     asked_seeds: str = _setting("2450000-2450039", "the homes that the recent questions are about")
+    home_answers: int = _setting(4, "answered questions of each role about each home, for answerability")
     questions: int = _setting(5, "recent questions that are learned from")
     contexts: int = _setting(0, "at most so many contexts, 0: all")
     candidates: int = _setting(8, "memories sampled for each context")
@@ -66,6 +67,10 @@ class PhaseTwoConfig:
     seed: int = _setting(0, "of sampling and training")
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            value, choices = getattr(self, item.name), item.metadata.get("choices")
+            if choices and value not in choices:
+                raise ValueError(f"{item.name} is {value!r}; it must be one of {', '.join(choices)}")
         if bool(self.home) == bool(self.bundle):
             raise ValueError("give either --home ROLE or --bundle FILE to learn from")
         if unknown := [role for role in self.roles if role not in ROLES]:
@@ -76,6 +81,8 @@ class PhaseTwoConfig:
             raise ValueError(
                 "only the demo home's truth is known; for a bundle take another judge and quality"
             )
+        if self.adapter == "lora" and self.scale != 1.0:
+            raise ValueError(f"scale is {self.scale}; only a steering vector is scaled")
         for name in ("judge", "quality"):
             kind = getattr(self, name)
             if kind in ("local", "endpoint") and not self.judge_model:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from taskmem_ros.clips import Clip, Window
 from taskmem_ros.exchange import Bundle
-from taskmem_ros.home import Fact
+from taskmem_ros.home import Fact, look_up
 from taskmem_ros.policy import Draft
 from taskmem_train.bundles import contexts as bundle_contexts
 from taskmem_train.bundles import training_tasks
 from taskmem_train.contexts import Context, Memorizer, TrainingTask
-from taskmem_train.home import home_stream, recent_questions
+from taskmem_train.home import HomeStream, home_stream, recent_questions, role_questions
 from taskmem_train.phase_two.settings import PhaseTwoConfig
 from taskmem_train.seeds import seed_range
 
@@ -22,11 +22,14 @@ from taskmem_train.seeds import seed_range
 class Source:
     """contexts: to write memories in. tasks: the recent ones, oldest first.
 
-    facts: what each context's newest clip shows, by context id; of the demo home alone.
+    answered: tasks with known answers, about the very clips of the contexts; of the demo home several of each
+    home, of bundles all they have. facts: what each context's newest clip shows, by context id; of the demo
+    home alone.
     """
 
     contexts: tuple[Context, ...]
     tasks: tuple[TrainingTask, ...]
+    answered: tuple[TrainingTask, ...] = ()
     facts: Mapping[str, Sequence[Fact]] = field(default_factory=dict)
 
 
@@ -42,7 +45,7 @@ def read_source(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
     count = config.contexts or len(source.contexts)
     # Spread over all of them: neighbours in time show nearly the same.
     chosen = source.contexts[:: max(1, len(source.contexts) // count)][:count]
-    return Source(chosen, source.tasks[-config.questions :], source.facts)
+    return replace(source, contexts=chosen, tasks=source.tasks[-config.questions :])
 
 
 def live(
@@ -71,7 +74,22 @@ def _home(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
     seeds, each = seed_range(config.asked_seeds), -(-config.questions // len(config.roles))
     asked = zip(*(recent_questions(role, seeds, each) for role in config.roles))
     tasks = tuple(TrainingTask(question.text, question.answer) for some in asked for question in some)
-    return Source(tuple(context for context, _ in live(memorizer, seen)), tasks, facts)
+    contexts = tuple(context for context, _ in live(memorizer, seen))
+    return Source(contexts, tasks, tuple(_answered(streams, config)), facts)
+
+
+def _answered(streams: Sequence[HomeStream], config: PhaseTwoConfig) -> Iterator[TrainingTask]:
+    for stream in streams:
+        for role in config.roles:
+            for question in role_questions(stream, role, config.home_answers):
+                clip = stream.seen[look_up(question.query, stream.observations).source].clip
+                yield TrainingTask(
+                    question.text,
+                    question.answer,
+                    since_ns=clip.start_ns,
+                    until_ns=clip.end_ns,
+                    camera=stream.id,
+                )
 
 
 def _bundles(paths: Sequence[str]) -> Source:
@@ -84,4 +102,4 @@ def _bundles(paths: Sequence[str]) -> Source:
             tasks += training_tasks(bundle)
         finally:
             bundle.close()
-    return Source(tuple(contexts), tuple(tasks))
+    return Source(tuple(contexts), tuple(tasks), tuple(task for task in tasks if task.answer))
