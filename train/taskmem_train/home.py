@@ -25,7 +25,7 @@ STREAM_CLIPS = 12  # two minutes: the robot comes through most rooms once
 
 @dataclass(frozen=True)
 class HomeStream:
-    """Some clips of a home in a row. id: seed and first step; the camera's name. seen: clips with their truth."""
+    """Some clips of a home in a row. id: seed and first step; the camera's name. seen: clips and truth."""
 
     id: str
     seen: tuple[SeenClip, ...]

@@ -40,7 +40,8 @@ class HelpfulnessJudge(Protocol):
         """One verdict for each pair of memories of `context`, in order.
 
         questions: the recent ones, oldest first; TaskMem shows at most five. A comparison that fails is a
-        JudgeError in its place. Raises ValueError without any question, and JudgeError when nothing can be judged at all.
+        JudgeError in its place. Raises ValueError without any question, and JudgeError when nothing can be
+        judged at all.
         """
         ...
 
