@@ -17,6 +17,7 @@ from taskmem_train.pairs import (
     longest_path,
     make_pair,
     make_pairs,
+    truth_pair,
     without_cycles,
 )
 
@@ -139,6 +140,34 @@ def test_lengths_differ_by_little():
     assert made(chain, "abc", PairRules(21, 0.2), length=tokens) == ("a", "b")
     assert made(chain, "abc", PairRules(5), length=tokens) == "length"
     assert made(chain, "abc", PairRules(1), length=lambda text: 7) == ("a", "c")
+
+
+def test_where_truth_is_asked_for_nothing_untrue_is_chosen():
+    mixed = [
+        Candidate("aa", Grade(0.5, False)),
+        Candidate("bb", Grade(0.5, False)),
+        Candidate("cc", Grade(1.0, True)),
+    ]
+    judge = Beats("aa>bb", "bb>cc", "aa>cc")
+    assert made(judge, mixed) == ("aa", "bb")
+    assert made(judge, mixed, PairRules(true_only=True)) == "quality"
+    true = [Candidate("aa", Grade(1.0, True)), *mixed[1:]]
+    assert made(judge, true, PairRules(true_only=True)) == ("aa", "cc")
+
+
+def test_a_pair_of_truth_is_a_sound_memory_over_the_least_true_one():
+    few = [
+        Candidate("long and true", Grade(1.0, True)),
+        Candidate("true", Grade(1.0, True)),
+        Candidate("twice", Grade(1.0, True), ("repeat",)),
+        Candidate("half", Grade(0.5, False)),
+        Candidate("none", Grade(0.0, False)),
+        Candidate("lost", JudgeError("nobody is there")),
+    ]
+    assert truth_pair(context(), few, len) == Pair(context().id, "true", "none")
+    assert truth_pair(context(), few[:1] + few[3:], len, PairRules(length_difference=5)) is None
+    assert truth_pair(context(), few[2:], len) is None  # nothing sound
+    assert truth_pair(context(), few[:3], len) is None  # nothing false
 
 
 @pytest.mark.parametrize("values", [{"length_difference": 0}, {"length_share": 0.0}, {"length_share": 1.5}])
