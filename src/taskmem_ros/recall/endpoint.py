@@ -81,11 +81,17 @@ class Endpoint:
         self._refused: frozenset[str] = frozenset()
 
     def __call__(
-        self, prompt: str | Sequence[Mapping], *, max_new_tokens: int = 128, deadline: float | None = None
+        self,
+        prompt: str | Sequence[Mapping],
+        *,
+        max_new_tokens: int = 128,
+        deadline: float | None = None,
+        sampling: Mapping[str, Any] | None = None,
     ) -> Reply:
         """The greedy reply to a prompt: a text, or the protocol's content parts (text and image_url).
 
-        deadline: in time.monotonic() seconds; past it `finished` is False. Raises EndpointError.
+        deadline: in time.monotonic() seconds; past it `finished` is False. sampling: the protocol's fields
+        for a reply that is not greedy, such as temperature, top_p and seed. Raises EndpointError.
         """
         left = math.inf if deadline is None else deadline - time.monotonic()
         if left <= 0:
@@ -93,7 +99,7 @@ class Endpoint:
         # The client's own timeouts are between two bytes; this one is for the whole reply, and hangs up.
         with start_blocking_portal() as portal:
             try:
-                return portal.call(self._within, left, prompt, max_new_tokens)
+                return portal.call(self._within, left, prompt, self._wanted(max_new_tokens, sampling))
             except TimeoutError:
                 return Reply("", 0.0, finished=False, ended="deadline")
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -102,14 +108,19 @@ class Endpoint:
                     f"{self._at} cannot be reached ({reason}); start its server, or name another base_url."
                 ) from error
 
-    async def _within(self, seconds: float, prompt: str | Sequence[Mapping], max_new_tokens: int) -> Reply:
-        with anyio.fail_after(seconds):
-            return await self._reply(prompt, max_new_tokens)
-
-    async def _reply(self, prompt: str | Sequence[Mapping], max_new_tokens: int) -> Reply:
+    def _wanted(self, max_new_tokens: int, sampling: Mapping[str, Any] | None) -> dict[str, Any]:
+        if sampling is not None:
+            return {"max_tokens": max_new_tokens, **sampling}
         wanted: dict[str, Any] = {"temperature": 0, "max_tokens": max_new_tokens, "logprobs": True}
         # Small models keep to JSON only where the server holds them to it.
         wanted["response_format"] = {"type": "json_object"}
+        return wanted
+
+    async def _within(self, seconds: float, prompt: str | Sequence[Mapping], wanted: dict[str, Any]) -> Reply:
+        with anyio.fail_after(seconds):
+            return await self._reply(prompt, wanted)
+
+    async def _reply(self, prompt: str | Sequence[Mapping], wanted: dict[str, Any]) -> Reply:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         timeout = httpx2.Timeout(None, connect=CONNECT_S)
         refused = self._refused

@@ -39,7 +39,7 @@ class EndpointComplete:
 
     def __call__(self, parts: Sequence[PromptPart]) -> str:
         text_only = all(isinstance(part, str) for part in parts)
-        prompt = "".join(parts) if text_only else _content(parts)
+        prompt = "".join(parts) if text_only else content_parts(parts)
         try:
             reply = self._endpoint(
                 prompt, max_new_tokens=self._max_new_tokens, deadline=time.monotonic() + self._timeout_s
@@ -68,7 +68,7 @@ def endpoint_quality(
     return SeeingJudge(EndpointComplete(base_url, model, timeout_s=timeout_s), workers)
 
 
-def _content(parts: Sequence[PromptPart]) -> list[dict[str, Any]]:
+def content_parts(parts: Sequence[PromptPart]) -> list[dict[str, Any]]:
     """The protocol's content parts: the frames of a video as single images, each after its time."""
     content: list[dict[str, Any]] = []
     for part in parts:

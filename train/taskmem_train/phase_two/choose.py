@@ -10,13 +10,22 @@ from taskmem_train.judges.endpoint import endpoint_helpfulness, endpoint_quality
 from taskmem_train.judges.local import causal_complete, local_helpfulness, local_quality, policy_complete
 from taskmem_train.judges.truth import HomeTruth, RandomJudge
 from taskmem_train.judges.types import HelpfulnessJudge, QualityJudge
+from taskmem_train.phase_two.endpoint import EndpointSampler
 from taskmem_train.phase_two.settings import PhaseTwoConfig
 from taskmem_train.phase_two.sources import Source
 from taskmem_train.rollout import Sampler
 
 
-def choose_sampler(config: PhaseTwoConfig, policy: MemoryPolicy) -> Sampler:
+def choose_sampler(config: PhaseTwoConfig, policy: MemoryPolicy) -> Sampler | EndpointSampler:
     """Samples candidates from the whole distribution of the policy: no top_p, no top_k."""
+    if config.sampler:
+        return EndpointSampler(
+            config.sampler,
+            config.sampler_model,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+            seed=config.seed,
+        )
     return Sampler(
         policy,
         temperature=config.temperature,

@@ -83,6 +83,8 @@ class PhaseTwoConfig:
             )
         if self.adapter == "lora" and self.scale != 1.0:
             raise ValueError(f"scale is {self.scale}; only a steering vector is scaled")
+        if bool(self.sampler) != bool(self.sampler_model):
+            raise ValueError("--sampler and --sampler-model go together: the server's address and its model")
         for name in ("judge", "quality"):
             kind = getattr(self, name)
             if kind in ("local", "endpoint") and not self.judge_model:
