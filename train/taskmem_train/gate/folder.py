@@ -25,9 +25,7 @@ def publish(adapter_folder: str | Path, out: str | Path, report: GateReport) -> 
     adapter_folder, out = Path(adapter_folder), Path(out)
     if not report.decision.published:
         raise ValueError(f"the gate refused {report.name!r}: {' '.join(report.decision.reasons)}")
-    for name, tensor in Adapter.read(adapter_folder).weights.items():
-        if not torch.isfinite(tensor).all():
-            raise ValueError(f"adapter {str(adapter_folder)!r} has numbers in {name} that are not finite")
+    check_adapter(adapter_folder)
     files = {name: (adapter_folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
     files |= {REPORT_FILE: report.json().encode(), CARD_FILE: card(report).encode()}
     if os.path.lexists(out):
@@ -50,6 +48,13 @@ def publish(adapter_folder: str | Path, out: str | Path, report: GateReport) -> 
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out
+
+
+def check_adapter(folder: str | Path) -> None:
+    """Raise ValueError where an adapter cannot be read or has numbers that are not finite."""
+    for name, tensor in Adapter.read(folder).weights.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"adapter {str(folder)!r} has numbers in {name} that are not finite")
 
 
 def refuse(run_folder: str | Path, report: GateReport) -> Path:

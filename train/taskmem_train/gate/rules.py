@@ -10,7 +10,7 @@ from taskmem_train.stats import CONFIDENCE, RESAMPLES, paired_bootstrap
 EXACT = 1e-9  # what binary fractions may differ by: 0.98 - 0.96 is not more than 0.02
 
 
-def _rule(default: float, text: str):
+def _rule(default: float | bool, text: str):
     return field(default=default, metadata={"help": text})
 
 
@@ -24,6 +24,7 @@ class GateRules:
     max_fidelity_loss: float = _rule(0.02, "true statements may be fewer by at most this share")
     max_length_change: float = _rule(0.10, "memories may be longer or shorter by at most this share")
     max_failed_gain: float = _rule(0.0, "clips without a memory may be more by at most this share")
+    allow_unchecked: bool = _rule(False, "publish although nobody checked whether memories are true")
     confidence: float = _rule(CONFIDENCE, "of the interval of the gain")
     resamples: int = _rule(RESAMPLES, "of the bootstrap over streams")
     seed: int = _rule(0, "of the bootstrap")
@@ -110,6 +111,11 @@ def _prompt(candidate: Measures, task_prompt: Measures | None, rules: GateRules)
 
 def _truthful(candidate: Measures, in_use: Measures, rules: GateRules) -> Check:
     ours, theirs = candidate.fidelity, in_use.fidelity
+    if ours is None and theirs is None:
+        allowed = "it is let through unchecked" if rules.allow_unchecked else "name a judge of quality"
+        return Check(
+            "fidelity", rules.allow_unchecked, f"Nobody checked whether the memories are true; {allowed}."
+        )
     if ours is None or theirs is None:
         who = "the candidate" if ours is None else "what is in use"
         return Check("fidelity", False, f"No statement of {who} was held against the truth; measure some.")
