@@ -1,4 +1,4 @@
-"""Candidates from a server over HTTP: each with its own seed; no memory is none; a dead server is an error."""
+"""Candidates from a server over HTTP: each has its seed; no memory is none; a dead server is told."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_every_candidate_is_a_request_with_a_seed_of_its_own(address, tmp_path):
     ledger = RolloutLedger(tmp_path / "rollouts.db")
     contexts = [context("The door is open.", id="a"), context(id="b", index=3)]
     (first, second) = ledger.candidates(
-        contexts, lambda some: sampler.sample(some, 3), sampler.identity, False
+        contexts, lambda some: sampler.sample(some, 3), sampler.identity, progress=False
     )
     assert [draft.text for draft in first] == ["seed 4 of 1 pictures", None, None]
     assert "not a JSON object" in first[1].error and "cut off (length)" in first[2].error

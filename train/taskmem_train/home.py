@@ -15,8 +15,8 @@ from taskmem_train.demo.samples import TRAIN_SEEDS, SeenClip, watch
 # What a robot is there for, and the forms of the questions that it is asked (taskmem_ros.home.Query).
 ROLES = {
     "finder": ("where_thing",),
-    "guard": ("who_took", "who_put", "who_switched", "what_put"),
-    "carer": ("where_person", "what_did", "what_carries"),
+    "guard": ("who_in", "who_took", "who_put", "who_switched", "what_put"),
+    "carer": ("what_did", "what_carries"),
     "wardrobe": ("wears",),
     "steward": ("state_open", "state_on"),
 }

@@ -247,19 +247,17 @@ def longest_path(graph: nx.DiGraph, scores: Sequence[float]) -> list[int]:
 def _choose(
     context: Context, path: Sequence[Candidate], length: Callable[[str], int], rules: PairRules
 ) -> Pair | str:
-    """The two that lie farthest apart on the path of those that pass; else what the ends fail."""
-    spans = sorted(
-        itertools.combinations(range(len(path)), 2),
-        key=lambda span: (span[1] - span[0], span[1]),
-        reverse=True,
-    )
+    """The undefeated end of the path over the least true of those behind it, of these the farthest; else the
+    next pair that passes. Where none does, what the first one fails.
+    """
     failures = []
-    for worse, better in spans:
-        chosen, rejected = path[better], path[worse]
-        failure = _failure(chosen, rejected, length, rules)
-        if failure is None:
-            return Pair(context.id, chosen.text, rejected.text)
-        failures.append(failure)
+    for better in range(len(path) - 1, 0, -1):
+        for worse in sorted(range(better), key=lambda number: path[number].grade.score):
+            chosen, rejected = path[better], path[worse]
+            failure = _failure(chosen, rejected, length, rules)
+            if failure is None:
+                return Pair(context.id, chosen.text, rejected.text)
+            failures.append(failure)
     return failures[0]
 
 
