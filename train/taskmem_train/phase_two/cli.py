@@ -23,7 +23,11 @@ def add_parser(commands) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from accelerate import PartialState
+
     from taskmem_train.phase_two.fit import phase_two
 
-    print(json.dumps(phase_two(read_settings(args, PhaseTwoConfig), args.out)))
+    report = phase_two(read_settings(args, PhaseTwoConfig), args.out)
+    if PartialState().is_main_process:
+        print(json.dumps(report))
     return 0

@@ -89,7 +89,8 @@ def _prepare(
 def load_policy(config: PhaseTwoConfig) -> MemoryPolicy:
     """The frozen policy, where this process computes, ready to sample and to train on. Raises LoadError."""
     processes = _processes(config)
-    device = str(processes.device) if processes.num_processes > 1 else config.device
+    many = processes.num_processes > 1 and processes.device.type == "cuda"
+    device = str(processes.device) if many else config.device
     policy = MemoryPolicy.load(
         config.model, quantization=config.quantization, dtype=config.dtype, device=device
     )
