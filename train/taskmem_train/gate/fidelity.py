@@ -17,7 +17,7 @@ from taskmem_train.bench.writing import memory_file
 from taskmem_train.contexts import Context
 from taskmem_train.judges.types import JudgeError, QualityJudge
 
-FAILURES_IN_A_ROW = 5  # clips; then the judge is gone
+FAILURES_IN_A_ROW = 3  # clips; then the judge is gone
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -68,6 +68,8 @@ def measure(
     max_new_tokens: of a memory. Leaves the policy without an adapter. Raises ValueError, OSError, LoadError.
     """
     out = Path(out)
+    # Nothing is written of a stream that nobody asks about.
+    dataset = replace(dataset, streams=tuple(stream for stream in dataset.streams if stream.questions))
     # Frames of the demo home are small: all are looked at once, and not once for each system.
     kept = max(at_once * (window + 1), HOME_CLIPS_SEEN if dataset.name == "home" else 0)
     eyes = PromptBatch(policy.checkpoint, kept)
