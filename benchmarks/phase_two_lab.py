@@ -26,14 +26,14 @@ APART = 1000  # between two seeds
 class Scale:
     """How much is done. homes, clips: learned from. held_out: homes, with so many questions of each role."""
 
-    homes: int = 40
+    homes: int = 60
     clips: int = 6
-    steps: int = 20
-    held_out: int = 16
+    steps: int = 32
+    held_out: int = 14
     questions: int = 5
 
 
-SMALL = Scale(homes=24, steps=14, held_out=8, questions=4)
+SMALL = Scale(homes=24, steps=20, held_out=8, questions=4)
 
 
 class Lab:

@@ -28,7 +28,7 @@ def roles(lab: Lab) -> Result:
     """An adapter for each role, after the first five questions of that role, against all baselines."""
     dataset, policy = lab.dataset(), lab.policy
     fitted = {role: lab.fit(role, role) for role in ROLES}
-    chance = {role: lab.fit(f"{role}-random", role, judge="random") for role in ROLES}
+    chance = lab.fit("random", "finder", judge="random")  # who asks makes no difference to it
     count = _tokens(lab)
     return lab.bench("roles", {
         PHASE_ONE: PolicyMemorizer(policy),
@@ -36,7 +36,7 @@ def roles(lab: Lab) -> Result:
         EVERYTHING: DescribeEverything(
             PolicyMemorizer(policy, instruction=LIST_INSTRUCTION, newest_only=True), count, like=PHASE_ONE
         ),
-        RANDOM: {role: PolicyMemorizer(policy, adapter=chance[role]) for role in ROLES},
+        RANDOM: PolicyMemorizer(policy, adapter=chance),
         PHASE_TWO: {role: PolicyMemorizer(policy, adapter=fitted[role]) for role in ROLES},
         ORACLE: {role: Oracle(dataset, role) for role in ROLES},
     })  # fmt: skip

@@ -26,7 +26,7 @@ class RolloutLedger:
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Database(sqlite3.connect(path))
+        self._db = Database(sqlite3.connect(path, timeout=60))
         self._db["candidates"].create(
             {"key": str, "context": str, "drafts": str}, pk="key", if_not_exists=True
         )

@@ -46,9 +46,9 @@ class PhaseTwoConfig:
     judge_url: str = _setting("", "base URL of an endpoint judge")
     true_only: bool = _setting(True, "choose no memory that states anything untrue")
     truth_pairs: float = _setting(
-        1.0, "pairs of a true memory over a false one, for each pair of the judge's"
+        0.5, "pairs of a true memory over a false one, for each pair of the judge's"
     )
-    length_difference: int = _setting(6, "tokens by which the two of a pair differ less")
+    length_difference: int = _setting(8, "tokens by which the two of a pair differ less")
     adapter: str = _setting("lora", "steer: one vector after one layer; lora", choices=ADAPTERS)
     layer: int = _setting(-1, "of steer, 0-based; -1: at 0.46 of the depth, as in TaskMem")
     rank: int = _setting(8, "of lora")
