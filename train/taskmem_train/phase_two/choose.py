@@ -52,11 +52,11 @@ def choose_quality(config: PhaseTwoConfig, policy: MemoryPolicy, source: Source)
 def choose_judge(
     config: PhaseTwoConfig, policy: MemoryPolicy, source: Source
 ) -> tuple[HelpfulnessJudge, str]:
-    """(the judge of helpfulness, what tells its verdicts from another's)."""
+    """(the judge of helpfulness; what tells its verdicts from another's, "" where none need be kept)."""
     if config.judge == "truth":
-        return HomeTruth(source.facts), "truth"
+        return HomeTruth(source.facts), ""
     if config.judge == "random":
-        return RandomJudge(config.seed), f"random {config.seed}"
+        return RandomJudge(config.seed), ""
     if config.judge == "endpoint":
         judge = endpoint_helpfulness(config.judge_url, config.judge_model)
         return judge, f"endpoint {config.judge_url} {config.judge_model}"

@@ -114,7 +114,7 @@ def choose_pairs(
     drafts: Sequence[Sequence[Draft]],
     ledger: RolloutLedger,
 ) -> tuple[list[Pair], list[Pair], Yield]:
-    """(one pair of each context that has one; pairs of truth, of contexts that have none; the counts)."""
+    """(the judge's pairs, at most one of each context; pairs of truth; the counts)."""
     quality = choose_quality(config, policy, source)
     judge, identity = choose_judge(config, policy, source)
     tokenizer = policy.checkpoint.tokenizer
@@ -129,9 +129,10 @@ def choose_pairs(
         faults = [label_faults(text, context.memories, length) for text in texts]
         groups.append((context, [Candidate(*item) for item in zip(texts, grades, faults)]))
     questions = [task.question for task in source.tasks]
-    kept = KeptJudge(judge, ledger, identity)
+    if identity:  # else it costs nothing to ask again
+        judge = KeptJudge(judge, ledger, identity)
     rules = PairRules(config.length_difference, true_only=config.true_only)
-    pairs, counts = make_pairs(groups, questions, kept, length, rules)
+    pairs, counts = make_pairs(groups, questions, judge, length, rules)
     # First those of contexts in which nothing helps: there an adapter would learn to see what it hopes for.
     of_pairs = {pair.context_id for pair in pairs}
     groups.sort(key=lambda group: group[0].id in of_pairs)
