@@ -127,6 +127,11 @@ def test_in_bfloat16_the_vector_stays_float32(folder):
     assert vector(peft).grad.norm() > 0
 
 
+def test_the_vector_lies_where_the_layer_does(folder):
+    model = load(folder).model.double()
+    assert vector(get_peft_model(model, steer_config(model, LAYER))).dtype == torch.float64
+
+
 @pytest.mark.parametrize("layer", [-1, 3, 22])
 def test_a_layer_that_the_model_has_not_is_refused(folder, layer):
     with pytest.raises(ValueError, match=rf"layer is {layer}; this model has 3 decoder layers, 0 to 2"):

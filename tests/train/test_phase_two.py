@@ -214,6 +214,14 @@ def test_a_random_judge_prefers_something_else(policy, done, tmp_path):
     assert vector.any()
 
 
+def test_a_base_in_4_bits_samples_and_then_learns(tmp_path):
+    config = replace(SMALL, quantization="nf4", home_seeds="2400000", judge="random", batch=1, steps=1)
+    report = phase_two(config, tmp_path, policy := load_policy(config))
+    assert policy.report.quantized_share > 0.3 and report["pairs"] > 0
+    (vector,) = weights(tmp_path).values()
+    assert vector.any() and vector.dtype == torch.float32
+
+
 def test_a_bundle_gives_its_own_contexts_and_tasks(policy, tmp_path):
     path = tmp_path / "home.bundle"
     home_bundle(path, [2400000, 2400001], "finder", 4, Sampler(policy, temperature=0), clips=2)
