@@ -19,6 +19,7 @@ from taskmem_train.bench.types import FIRST_DAY_NS
 from taskmem_train.bundles import home_bundle
 from taskmem_train.cli import main
 from taskmem_train.gate import GateConfig, measure, run_gate
+from taskmem_train.gate.trained import TrainedRun, held_out_tasks
 from taskmem_train.home import home_stream
 from taskmem_train.judges.truth import HomeTruth
 from taskmem_train.judges.types import JudgeError
@@ -26,6 +27,7 @@ from taskmem_train.phase_two.settings import PhaseTwoConfig
 from taskmem_train.rollout import Sampler
 from transformers import AutoModelForImageTextToText
 
+from taskmem_ros.exchange import Bundle
 from taskmem_ros.policy import MemoryPolicy
 from taskmem_ros.policy.load import file_hash
 
@@ -185,12 +187,21 @@ def test_tasks_that_were_trained_on_are_refused_by_name(bundles, adapters, polic
     assert main(told) == 1 and "home 7300030 was trained on (bundle in" in capsys.readouterr().err
     assert main([*told[:3], "--home=finder", "--seeds=7300031"]) == 1
     assert "home 7300031 was trained on" in capsys.readouterr().err
-    robot = _renamed(bundles["week1"], tmp_path / "kitchen.bundle")  # a robot that is no demo home
-    run = trained(tmp_path / "robot", adapters["same"], bundle=(str(robot),), judge="random", quality="none")
+    robot = _of_robot(bundles["week1"], tmp_path / "kitchen.bundle", 4)
+    how = {"bundle": (str(robot),), "quality": "none"}
+    run = trained(tmp_path / "robot", adapters["same"], judge="random", **how)
     with pytest.raises(
         ValueError, match=r"task [34] of kitchen.bundle was trained on \('Where .*take bundles of"
     ):
         gate(run, policy, tmp_path, home="", bundle=(str(robot),))
+    # Of the same clips, but of tasks before the two recent ones: for the judge that knew their answers only.
+    older = _of_robot(bundles["week1"], tmp_path / "older.bundle", 2)
+    config = GateConfig(publish="", bundle=(str(older),))
+    tasks = held_out_tasks(config, TrainedRun.read(run))
+    assert len(tasks.dataset.streams[0].questions) > 0 and (tasks.clips, tasks.clips_trained_on) == (4, 4)
+    knowing = trained(tmp_path / "knowing", adapters["same"], judge="answerability", **how)
+    with pytest.raises(ValueError, match=r"task [12] of kitchen.bundle was trained on"):
+        held_out_tasks(config, TrainedRun.read(knowing))
     robot.unlink()
     with pytest.raises(
         ValueError, match=r"kitchen.bundle, which .* was trained on, is not there; put it back"
@@ -198,12 +209,11 @@ def test_tasks_that_were_trained_on_are_refused_by_name(bundles, adapters, polic
         gate(run, policy, tmp_path, home="", bundle=(str(bundles["week2"]),))
 
 
-def _renamed(path: Path, out: Path) -> Path:
-    from taskmem_ros.exchange import Bundle
-
+def _of_robot(path: Path, out: Path, tasks: int) -> Path:
+    """A bundle's clips and first tasks as those of a robot that is no demo home."""
     with Bundle.open(path) as bundle:
-        clips, tasks = [clip.decoded() for clip in bundle.clips()], bundle.tasks()
-    Bundle.create(out, clips=clips, tasks=tasks, robot="kitchen").close()
+        clips, asked = [clip.decoded() for clip in bundle.clips()], bundle.tasks()[:tasks]
+    Bundle.create(out, clips=clips, tasks=asked, robot="kitchen").close()
     return out
 
 

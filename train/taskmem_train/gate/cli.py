@@ -14,7 +14,8 @@ Measure the adapter of a Phase Two run on tasks that it was not trained on,
 against the policy in use and against the recent questions in the prompt. It is
 published as DIR/NAME, which a robot loads, when it keeps every rule; else
 RUN/refused.json says why. What was measured is kept in RUN/gate: a gate that was
-cut off goes on where it was."""
+cut off goes on where it was. Homes and tasks that the run was trained on are
+refused (exit 1)."""
 
 EPILOG = """exits with 0 when published, 3 when refused, 1 on an error.
 

@@ -114,13 +114,15 @@ def _check_tasks(run: TrainedRun, dataset: Dataset) -> None:
 
 
 def _fitted_to(run: TrainedRun) -> dict[str, str]:
-    """task_id -> number and bundle of the tasks that a run was fitted to: the newest, as of `read_source`."""
+    """task_id -> number and bundle of the tasks that a run was fitted to, as of `read_source`: the newest,
+    and where the judge knew answers, all.
+    """
     found: list[tuple[str, str]] = []
     for path in run.bundles():
         with Bundle.open(path) as bundle:
             robot = bundle.manifest.robot
             found += [(task_id(robot, task), f"{task.id} of {path.name}") for task in bundle.tasks()]
-    return dict(found[-run.config.questions :])
+    return dict(found if run.config.judge == "answerability" else found[-run.config.questions :])
 
 
 def _clips(paths: Sequence[str | Path]) -> set[BundledClipKey]:
