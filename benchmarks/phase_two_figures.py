@@ -9,7 +9,7 @@ from statistics import mean
 import matplotlib
 import phase_two_parts as parts
 from taskmem_train.bench.report import Result
-from taskmem_train.home import ROLES
+from taskmem_train.roles import ROLES
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -11,9 +11,9 @@ from taskmem_train.bench import RecallReader, Result, run_stream_benchmark
 from taskmem_train.bench.command import token_counter
 from taskmem_train.bench.home import home_dataset
 from taskmem_train.bench.run import System
-from taskmem_train.home import ROLES
 from taskmem_train.phase_two.fit import ADAPTER, phase_two
 from taskmem_train.phase_two.settings import PhaseTwoConfig
+from taskmem_train.roles import ROLES
 
 from taskmem_ros.policy import MemoryPolicy
 

@@ -11,15 +11,8 @@ from functools import lru_cache
 
 from taskmem_ros.home import Fact, HomeQuestion, HomeSim, look_up, queries_about
 from taskmem_train.demo.samples import TRAIN_SEEDS, SeenClip, watch
+from taskmem_train.roles import ROLES
 
-# What a robot is there for, and the forms of the questions that it is asked (taskmem_ros.home.Query).
-ROLES = {
-    "finder": ("where_thing",),
-    "guard": ("who_in", "who_took", "who_put", "who_switched", "what_put"),
-    "carer": ("what_did", "what_carries"),
-    "wardrobe": ("wears",),
-    "steward": ("state_open", "state_on"),
-}
 STREAM_CLIPS = 12  # two minutes: the robot comes through most rooms once
 
 

@@ -22,7 +22,7 @@ from taskmem_train.bench.together import BatchedPolicy
 from taskmem_train.bench.types import context_id
 from taskmem_train.cli import main
 from taskmem_train.contexts import Context
-from taskmem_train.home import ROLES
+from taskmem_train.roles import ROLES
 from transformers import AutoModelForImageTextToText
 
 from taskmem_ros.home import is_right, look_up, read_memory

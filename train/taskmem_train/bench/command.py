@@ -21,8 +21,8 @@ from taskmem_train.bench.run import System, run_stream_benchmark
 from taskmem_train.bench.settings import BenchConfig
 from taskmem_train.bench.systems import DescribeEverything, PolicyMemorizer, RecentQuestions, TaskPrompt
 from taskmem_train.bench.types import Dataset
-from taskmem_train.home import ROLES
 from taskmem_train.prompts import PromptBatch
+from taskmem_train.roles import ROLES
 from taskmem_train.seeds import seed_range
 
 HOME_CLIPS_SEEN = 512

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 from taskmem_train.bench.settings import JUDGES
 from taskmem_train.gate.rules import GateRules
-from taskmem_train.home import ROLES
+from taskmem_train.roles import ROLES
 
 QUALITIES = ("none", "endpoint", "local")
 
