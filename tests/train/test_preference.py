@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from bitsandbytes.functional import dequantize_4bit
@@ -16,7 +18,7 @@ from taskmem_train.preference import (
 from taskmem_train.rollout import Sampler
 from tiny_contexts import window
 from torch.nn.functional import logsigmoid, pad
-from transformers import TrainerCallback
+from transformers import AutoModelForImageTextToText, TrainerCallback
 from trl import DPOConfig
 
 from taskmem_ros.policy import MemoryPolicy
@@ -163,27 +165,29 @@ def whole(folder, quantized: Checkpoint) -> Checkpoint:
     return reference
 
 
-@pytest.mark.parametrize("before", ["nothing", "written", "sampled"])
+@pytest.fixture(scope="module", params=["tiny_folder", "tiny_moe_folder"])
+def loud_folder(request, tmp_path_factory):
+    """A model whose layers say much beside the residual stream, where their gradients would else drown."""
+    folder = tmp_path_factory.mktemp("loud") / "model"
+    shutil.copytree(request.getfixturevalue(request.param), folder)
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    for parameter in model.model.language_model.layers.parameters():
+        if parameter.dim() > 1:
+            parameter.data *= 8
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("before", ["nothing", "sampled"])
 @pytest.mark.parametrize("kind", ["steer", "lora"])
 def test_the_gradient_through_4_bits_is_that_of_the_weights_they_stand_for(
-    tiny_folder, tmp_path, kind, before
+    loud_folder, tmp_path, kind, before
 ):
-    policy = load(tiny_folder, quantization="nf4")
-    assert policy.report.quantized_share > 0.3
-    reference = whole(tiny_folder, policy.checkpoint)
-    if before == "written":
-        policy.write(CONTEXTS["window-3-0"].clips, ("a cup", "a lamp"), max_new_tokens=4)
+    policy = load(loud_folder, quantization="nf4")
+    assert policy.report.quantized_share > 0  # of experts, attention alone
+    reference = whole(loud_folder, policy.checkpoint)
     if before == "sampled":
         Sampler(policy, max_new_tokens=4).sample(list(CONTEXTS.values()), 2)
-    found = gradients(policy.checkpoint, kind, tmp_path / "nf4")
-    assert_same_gradients(found, gradients(reference, kind, tmp_path / "whole"))
-
-
-@pytest.mark.parametrize("kind", ["steer", "lora"])
-def test_so_it_is_for_a_mixture_of_experts(tiny_moe_folder, tmp_path, kind):
-    policy = load(tiny_moe_folder, quantization="nf4")
-    policy.write(CONTEXTS["window-1-0"].clips, (), max_new_tokens=2)
-    reference = whole(tiny_moe_folder, policy.checkpoint)
     found = gradients(policy.checkpoint, kind, tmp_path / "nf4")
     assert_same_gradients(found, gradients(reference, kind, tmp_path / "whole"))
 
