@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from taskmem_train.phase_one.settings import PhaseOneConfig
 from taskmem_train.settings import add_settings, read_settings
@@ -25,5 +26,7 @@ def _run(args: argparse.Namespace) -> int:
     config = read_settings(args, PhaseOneConfig)
     from taskmem_train.phase_one.run import train  # torch and TRL take seconds to import
 
-    print(train(config))
+    folder = train(config)
+    if int(os.environ.get("RANK", "0")) == 0:  # of several processes one speaks
+        print(folder)
     return 0

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from peft import LoraConfig
 from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import cached_file
 
 from taskmem_ros.policy import MemoryPolicy
+from taskmem_ros.policy.choices import choose_device
 from taskmem_ros.policy.load import Checkpoint, find_checkpoint
 from taskmem_ros.policy.packing import CONFIG_FILES
 from taskmem_train.phase_one.generate import in_half
@@ -34,9 +36,14 @@ def train(config: PhaseOneConfig) -> Path:
     """
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    policy = MemoryPolicy.load(config.model, device=config.device, dtype=config.dtype)
+    processes = _processes(config)
+    # A process of several computes on its own GPU; "cpu:0" is how accelerate calls a CPU.
+    shared = processes.num_processes > 1 and processes.device.type == "cuda"
+    device = str(processes.device) if shared else config.device
+    policy = MemoryPolicy.load(config.model, device=device, dtype=config.dtype)
     trainer = make_trainer(config, policy, out)
-    _keep_settings(config, out)
+    if processes.is_main_process:
+        _keep_settings(config, out)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)))
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
@@ -47,7 +54,9 @@ def train(config: PhaseOneConfig) -> Path:
 def make_trainer(config: PhaseOneConfig, policy: MemoryPolicy, out: Path) -> PhaseOneTrainer:
     """The trainer of a run. Raises ValueError, and what reading its ground raises."""
     checkpoint = policy.checkpoint
-    ground = make_ground(config, policy, out)
+    arguments = _arguments(config, checkpoint, out)
+    with _processes(config).main_process_first():  # it writes the earlier run, the others read it
+        ground = make_ground(config, policy, out)
     callbacks: list[TrainerCallback] = [_Log(out / "log.jsonl")]
     if config.measure_every:
         callbacks.append(_Measure(config, policy, out / "measured.jsonl"))
@@ -56,7 +65,7 @@ def make_trainer(config: PhaseOneConfig, policy: MemoryPolicy, out: Path) -> Pha
         checkpoint,
         ground.history(config),
         ground.rewards(config),
-        _arguments(config, checkpoint, out),
+        arguments,
         config.steps * config.contexts,
         peft_config=_lora(config) if config.train == "lora" else None,
         rehearse=Reading(checkpoint, config.rehearse, config.seed) if config.rehearse else None,
@@ -83,7 +92,7 @@ def save_model(trainer: PhaseOneTrainer, source: str, out: Path) -> None:
 
 
 def _arguments(config: PhaseOneConfig, checkpoint: Checkpoint, out: Path):
-    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun and accelerate say it
+    processes = _processes(config).num_processes
     parts = processes * config.accumulate
     if config.contexts % parts:
         raise ValueError(
@@ -115,6 +124,11 @@ def _arguments(config: PhaseOneConfig, checkpoint: Checkpoint, out: Path):
         seed=config.seed,
         disable_tqdm=None,
     )
+
+
+def _processes(config: PhaseOneConfig) -> PartialState:
+    """Those of `accelerate launch`, or this one alone. While the first writes, the others wait for days."""
+    return PartialState(cpu=choose_device(config.device).type == "cpu", timeout=timedelta(days=7))
 
 
 def _choose_parameters(checkpoint: Checkpoint, config: PhaseOneConfig) -> None:

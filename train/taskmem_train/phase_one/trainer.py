@@ -11,6 +11,7 @@ TRL knows prompts of text and images. Three things are put in its way, each at o
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,6 @@ class PhaseOneTrainer(GRPOTrainer):
 
     args: as `gspo_config` makes them. count: contexts of the whole run. rehearse: a loss that is added at
     every step (model, step), for what must not be forgotten. gate: False without the negative-sample gate.
-    watch: called after every generation with its contexts' candidates and rewards, for curves.
     """
 
     def __init__(
@@ -79,16 +79,19 @@ class PhaseOneTrainer(GRPOTrainer):
         )
         self._rollout: _Rollout | None = None
         self._rows: list[int] = []
-        super().__init__(
-            model=checkpoint.model,
-            reward_funcs=[_part(name) for name in PARTS],
-            args=args,
-            train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(count)]}),
-            processing_class=checkpoint.tokenizer,
-            callbacks=[_KeepHistory(history), *callbacks],
-            peft_config=peft_config,
-            rollout_func=_roll_out,
-        )
+        with warnings.catch_warnings():
+            # Tests watch over what is experimental there.
+            warnings.filterwarnings("ignore", "You are using 'rollout_func'")
+            super().__init__(
+                model=checkpoint.model,
+                reward_funcs=[_part(name) for name in PARTS],
+                args=args,
+                train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(count)]}),
+                processing_class=checkpoint.tokenizer,
+                callbacks=[_KeepHistory(history), *callbacks],
+                peft_config=peft_config,
+                rollout_func=_roll_out,
+            )
 
     def roll_out(self, prompts: Sequence[str]) -> dict[str, list]:
         """Replies to the contexts of these numbers, each number as often as it has replies."""
