@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def draw(folder: Path, path: Path) -> None:
-    figure, axes = pyplot.subplots(1, len(CURVES), figsize=(11, 2.6), layout="constrained")
+    figure, axes = pyplot.subplots(1, len(CURVES), figsize=(11, 2.8), layout="constrained")
     for axis, (file, key, title) in zip(axes, CURVES):
         for colour, name in RUNS.values():
             lines = read(folder_of(folder, name) / f"{file}.jsonl")
@@ -76,8 +76,9 @@ def draw(folder: Path, path: Path) -> None:
         axis.set_xlabel("steps", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=90)
+    lines, names = axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=8)
+    figure.savefig(path, dpi=75)
 
 
 def folder_of(folder: Path, run: str) -> Path:
