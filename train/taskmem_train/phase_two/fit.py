@@ -157,7 +157,7 @@ def fit_adapter(
         rows,
         contexts,
         _dpo_settings(config, out / "trainer", policy),
-        [_Curve(out / "log.jsonl")],
+        [_Curve(out / "log.jsonl"), _Stop(config.stop_below)],
         resume=_newest(out / "trainer"),
     )
     if config.adapter == "steer" and config.scale != 1.0:
@@ -212,6 +212,22 @@ def _dpo_settings(config: PhaseTwoConfig, out: Path, policy: MemoryPolicy) -> DP
         seed=config.seed,
         **losses,
     )
+
+
+class _Stop(TrainerCallback):
+    """Ends training when the chosen memories become less likely than they were.
+
+    DPO only asks that they lose less than the rejected ones; from there on it unlearns what to write at all.
+    """
+
+    def __init__(self, below: float):
+        self._below, self._rewards = below, []
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if logs and "rewards/chosen" in logs:
+            self._rewards = [*self._rewards[-2:], float(logs["rewards/chosen"])]
+            if len(self._rewards) == 3 and sum(self._rewards) / 3 < self._below:
+                control.should_training_stop = True
 
 
 class _Curve(TrainerCallback):
