@@ -37,6 +37,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0, help="of torch (default: torch's)")
     parser.add_argument("--model", default="demo", help="(default: %(default)s)")
     parser.add_argument("--ablated", nargs="+", default=["finder"], choices=list(ROLES), metavar="ROLE")
+    parser.add_argument(
+        "--ablations", nargs="+", default=list(parts.ABLATIONS), choices=list(parts.ABLATIONS)
+    )
     parser.add_argument("--figures", type=Path, help="folder for phase_two.png and nights.png")
     options = parser.parse_args()
     if options.threads:
@@ -50,7 +53,11 @@ def main() -> int:
         "changing": lambda: show_changing(labs, options.figures),
         "mixed": lambda: show("All roles at once", [parts.mixed(lab) for lab in labs], tuple(ROLES)),
         "ablations": lambda: [
-            show(f"What matters: {role}", [parts.ablations(lab, role) for lab in labs], (role,))
+            show(
+                f"What matters: {role}",
+                [parts.ablations(lab, role, options.ablations) for lab in labs],
+                (role,),
+            )
             for role in options.ablated
         ],
     }

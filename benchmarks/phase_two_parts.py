@@ -65,7 +65,7 @@ def compared(lab: Lab, role: str, count: int = 60) -> Counter:
 
 
 def changing(
-    lab: Lab, plan: Sequence[str] = ("finder",) * 3 + ("steward",) * 3, homes: int = 6
+    lab: Lab, plan: Sequence[str] = ("finder",) * 2 + ("steward",) * 3, homes: int = 6
 ) -> list[dict]:
     """A role that changes: each day's questions are asked of that day's memories, and each night an
     adapter is fitted to the day's last five questions, on the day's clips.
@@ -80,7 +80,8 @@ def changing(
             for name in systems
         })  # fmt: skip
         span = f"{seeds[0]}-{seeds[-1]}"
-        adapter = lab.fit(f"night-{number + 1}", role, home_seeds=span, home_clips=12, asked_seeds=span)
+        if number + 1 < len(plan):
+            adapter = lab.fit(f"night-{number + 1}", role, home_seeds=span, home_clips=12, asked_seeds=span)
     return days
 
 
@@ -99,22 +100,22 @@ def mixed(lab: Lab) -> Result:
 
 
 ABLATIONS: dict[str, dict] = {
-    "lora, truth judge, 5 questions": {},
+    "as above": {},
     "1 question": {"questions": 1},
     "10 questions": {"questions": 10},
     "20 questions": {"questions": 20},
-    "answerability judge": {"judge": "answerability"},
-    **{f"steer after layer {layer}": {"adapter": "steer", "layer": layer, "lr": 0.1} for layer in range(6)},
+    "answerability": {"judge": "answerability"},
+    **{f"steer {layer}": {"adapter": "steer", "layer": layer, "lr": 0.1} for layer in range(6)},
 }
 
 
-def ablations(lab: Lab, role: str = "finder") -> Result:
-    """What matters how much, on one role."""
+def ablations(lab: Lab, role: str, names: Sequence[str]) -> Result:
+    """What matters how much, on one role. names: of ABLATIONS."""
     policy = lab.policy
     systems = {PHASE_ONE: PolicyMemorizer(policy)}
-    for number, (name, changes) in enumerate(ABLATIONS.items()):
-        folder = lab.fit(f"{role}-{number}" if changes else role, role, **changes)
-        systems[name] = PolicyMemorizer(policy, adapter=folder)
+    for name in names:
+        run = f"{role}-{name.replace(' ', '-')}" if ABLATIONS[name] else role
+        systems[name] = PolicyMemorizer(policy, adapter=lab.fit(run, role, **ABLATIONS[name]))
     return lab.bench(f"ablations-{role}", systems, (role,))
 
 
