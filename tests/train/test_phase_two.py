@@ -205,6 +205,16 @@ def test_a_steering_vector_is_scaled_once(policy, done, tmp_path):
             torch.testing.assert_close(weights(run)[name], tensor * 1.5)
 
 
+def test_training_stops_where_the_chosen_memories_become_unlikely(policy, done, tmp_path):
+    wild = replace(SMALL, lr=30.0, schedule="constant", sft=0.0, steps=7, rollouts=str(done / "rollouts.db"))
+    phase_two(wild, tmp_path / "run", policy)
+    on = replace(wild, stop_below=-1e9)
+    phase_two(on, tmp_path / "on", policy)
+    stopped, whole = ((tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("run", "on"))
+    assert len(whole) == 7 and 3 <= len(stopped) < 7
+    assert sum(json.loads(line)["rewards/chosen"] for line in stopped[-3:]) / 3 < wild.stop_below
+
+
 def test_a_random_judge_prefers_something_else(policy, done, tmp_path):
     config = replace(SMALL, judge="random", steps=1)
     report = phase_two(config, with_samples(done, tmp_path / "run"), policy)
