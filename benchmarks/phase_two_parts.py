@@ -45,6 +45,13 @@ def roles(lab: Lab) -> Result:
 
 def compared(lab: Lab, role: str, count: int = 60) -> Counter:
     """Wins, ties and losses of the adapter's memories against Phase One's, by the judge, and clip by clip."""
+    kept = lab.out / f"compared-{role}.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(_compared(lab, role, count)), encoding="utf-8")
+    return Counter(json.loads(kept.read_text(encoding="utf-8")))
+
+
+def _compared(lab: Lab, role: str, count: int) -> Counter:
     seeds = lab.homes(HELD_OUT + 500, -(-count // 12))
     streams = [home_stream(seed) for seed in seeds]
     clips = {stream.id: [seen.clip for seen in stream.seen] for stream in streams}
