@@ -11,11 +11,10 @@ from phase_two_lab import DAYS, HELD_OUT, Lab
 from taskmem_train.bench.home import Oracle
 from taskmem_train.bench.report import Result
 from taskmem_train.bench.systems import DescribeEverything, PolicyMemorizer, RecentQuestions, TaskPrompt
-from taskmem_train.contexts import Context
+from taskmem_train.contexts import Context, live
 from taskmem_train.demo.samples import LIST_INSTRUCTION
 from taskmem_train.home import home_stream
 from taskmem_train.judges.truth import HomeTruth
-from taskmem_train.phase_two.sources import live
 from taskmem_train.roles import ROLES
 from taskmem_train.rollout import Sampler
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import BeftConfig, get_peft_model
-from taskmem_train.contexts import Context
+from taskmem_train.contexts import Context, live
 from taskmem_train.home import home_stream
-from taskmem_train.phase_two.sources import live
 from taskmem_train.rollout import Sampler
 from tiny_contexts import window
 from transformers import AutoModelForImageTextToText

@@ -16,8 +16,8 @@ from taskmem_ros.clips import FAILED, Clip, Gap, Window
 from taskmem_ros.exchange import Bundle, BundledClip
 from taskmem_ros.home import Fact, HomeQuestion, look_up
 from taskmem_ros.memory import Memory, Task
-from taskmem_ros.policy import Draft, Provenance
-from taskmem_train.contexts import Context, Memorizer, TrainingTask
+from taskmem_ros.policy import Provenance
+from taskmem_train.contexts import Context, Memorizer, TrainingTask, live
 from taskmem_train.home import STREAM_CLIPS, HomeStream, home_stream, role_questions
 
 WINDOW = 5  # clips that the policy sees
@@ -139,19 +139,15 @@ def _memorize(
     runs: Sequence[Sequence[Clip]], memorizer: Memorizer, provenance: Provenance | None
 ) -> tuple[list[Memory], list[Gap]]:
     """The memories of all runs, written as the robot does: clip by clip, all runs at once."""
-    windows = [Window(WINDOW) for _ in runs]
     by = dict(zip(("model", "revision", "adapter", "prompt_hash"), astuple(provenance))) if provenance else {}
     memories: list[Memory] = []
     gaps: list[Gap] = []
-    for step in zip(*runs):
-        asked = [Context(_id("", *seen), *seen) for seen in map(Window.push, windows, step)]
-        drafts: list[Draft] = memorizer.write(asked)
-        for clip, window, draft in zip(step, windows, drafts):
-            if draft.text is None:
-                gaps.append(Gap(*_span(clip), FAILED))
-            else:
-                window.remember(draft.text)
-                memories.append(Memory(len(memories) + 1, *_span(clip), draft.text, **by))
+    for context, draft in live(memorizer, {run[0].camera: run for run in runs}, WINDOW):
+        span = _span(context.clips[-1])
+        if draft.text is None:
+            gaps.append(Gap(*span, FAILED))
+        else:
+            memories.append(Memory(len(memories) + 1, *span, draft.text, **by))
     return memories, gaps
 
 

@@ -6,11 +6,12 @@ of clips, the newest last, and the memories of the earlier ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
-from taskmem_ros.clips import Clip
+from taskmem_ros.clips import Clip, Window
 from taskmem_ros.policy import Draft
 
 
@@ -42,3 +43,22 @@ class Memorizer(Protocol):
     """Writes one memory for each context. Contexts of one call belong to different streams."""
 
     def write(self, contexts: Sequence[Context]) -> list[Draft]: ...
+
+
+def live(
+    memorizer: Memorizer, streams: Mapping[str, Sequence[Clip]], window: int = 5
+) -> Iterator[tuple[Context, Draft]]:
+    """Write memories of streams of clips, all in lock-step, each clip given its predecessors' memories.
+
+    A clip whose memory failed leaves the window, as on the robot.
+    """
+    windows = {name: Window(window) for name in streams}
+    running = {name: iter(clips) for name, clips in streams.items()}
+    while step := {name: clip for name, clips in running.items() for clip in islice(clips, 1)}:
+        contexts = [
+            Context(f"{name}@{clip.start_ns}", *windows[name].push(clip)) for name, clip in step.items()
+        ]
+        for name, context, draft in zip(step, contexts, memorizer.write(contexts)):
+            if draft.text is not None:
+                windows[name].remember(draft.text)
+            yield context, draft

@@ -25,7 +25,8 @@ class Sampler:
     """Samples memories from a policy, with the adapter that is in use.
 
     temperature: 0 is greedy; None is what the checkpoint's generation_config says. top_p, top_k: likewise.
-    rows: candidates generated at once. It is a `Memorizer`.
+    rows: candidates generated at once. eyes: shared with other samplers of the policy, so that a clip is
+    looked at once for all of them. It is a `Memorizer`.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Sampler:
         max_new_tokens: int = 256,
         instruction: str = INSTRUCTION,
         seed: int = 0,
+        eyes: PromptBatch | None = None,
     ):
         self._checkpoint = policy.checkpoint
-        self._batch = PromptBatch(policy.checkpoint)
+        self._batch = eyes or PromptBatch(policy.checkpoint)
         self._how = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
         self._rows, self._max_new_tokens = rows, max_new_tokens
         self._instruction, self._seed = instruction, seed

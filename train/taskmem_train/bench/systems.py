@@ -24,14 +24,6 @@ _OPENING = re.compile(r"In the [^,.]+, ")  # "In the kitchen, " alone says nothi
 _CLAUSE_END = re.compile(r"[.;!?](?=\s|$)|,(?=\s)|(?= and )")
 
 
-class _Seeing(Sampler):
-    """A sampler that shares what the vision tower saw with others: it keeps frames, and all would be many."""
-
-    def __init__(self, policy: MemoryPolicy, eyes: PromptBatch, **how):
-        super().__init__(policy, **how)
-        self._batch = eyes
-
-
 class PolicyMemorizer:
     """The policy as it is, or with an adapter (its folder).
 
@@ -57,7 +49,7 @@ class PolicyMemorizer:
         self._adapter = file_hash(Path(adapter).expanduser() / WEIGHTS_FILE) if adapter else ""
         longest = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
         how = {"temperature": temperature, "instruction": instruction, "seed": seed, **longest}
-        self._sampler = _Seeing(policy, eyes, **how)
+        self._sampler = Sampler(policy, eyes=eyes, **how)
         report = policy.report
         self.identity: Mapping[str, Any] = {
             "model": policy.provenance.model,

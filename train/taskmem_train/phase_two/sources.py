@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
-from taskmem_ros.clips import Clip, Window
 from taskmem_ros.exchange import Bundle
 from taskmem_ros.home import Fact, look_up
-from taskmem_ros.policy import Draft
 from taskmem_train.bundles import contexts as bundle_contexts
 from taskmem_train.bundles import training_tasks
-from taskmem_train.contexts import Context, Memorizer, TrainingTask
+from taskmem_train.contexts import Context, Memorizer, TrainingTask, live
 from taskmem_train.home import HomeStream, home_stream, recent_questions, role_questions
 from taskmem_train.phase_two.settings import PhaseTwoConfig
 from taskmem_train.seeds import seed_range
@@ -46,25 +43,6 @@ def read_source(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
     # Spread over all of them: neighbours in time show nearly the same.
     chosen = source.contexts[:: max(1, len(source.contexts) // count)][:count]
     return replace(source, contexts=chosen, tasks=source.tasks[-config.questions :])
-
-
-def live(
-    memorizer: Memorizer, streams: Mapping[str, Sequence[Clip]], window: int = 5
-) -> Iterator[tuple[Context, Draft]]:
-    """Write memories of streams of clips, all in lock-step, each clip given its predecessors' memories.
-
-    A clip whose memory failed leaves the window, as on the robot.
-    """
-    windows = {name: Window(window) for name in streams}
-    running = {name: iter(clips) for name, clips in streams.items()}
-    while step := {name: clip for name, clips in running.items() for clip in islice(clips, 1)}:
-        contexts = [
-            Context(f"{name}@{clip.start_ns}", *windows[name].push(clip)) for name, clip in step.items()
-        ]
-        for name, context, draft in zip(step, contexts, memorizer.write(contexts)):
-            if draft.text is not None:
-                windows[name].remember(draft.text)
-            yield context, draft
 
 
 def _home(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
