@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=250)
     parser.add_argument("--questions", type=int, default=250)
     add_settings(parser, PhaseOneConfig)
-    parser.set_defaults(config=RECIPE, out="")
+    parser.set_defaults(config=RECIPE)
     args = parser.parse_args()
     config = read_settings(args, PhaseOneConfig)
     models = {"start": config.model}
@@ -52,7 +52,7 @@ def main() -> None:
         out = folder_of(args.folder, name)
         models[name] = str(out / "model")
         if not (out / "model" / "model.safetensors").exists():
-            train(replace(config, out=str(out), richness=richness))
+            train(replace(config, richness=richness), out)
     draw(args.folder, args.figure or args.folder / "phase_one.png")
     for name, model in models.items():
         report = check(MemoryPolicy.load(model), seed_range(args.check), args.clips, args.questions)

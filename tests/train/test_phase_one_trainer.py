@@ -18,7 +18,6 @@ from trl import GRPOTrainer
 from taskmem_ros.policy import MemoryPolicy
 
 TINY = PhaseOneConfig(
-    out="",
     frame_size=(160, 128),
     stream_clips=4,
     off_policy_steps=2,
@@ -46,7 +45,7 @@ def one_thread():
 def trainer(tmp_path_factory):
     """With replies of one generation, over an earlier run's contexts (windows of several clips)."""
     out = tmp_path_factory.mktemp("trainer")
-    config = replace(TINY, out=str(out), off_policy_steps=1, on_policy_steps=0, iterations=2, rehearse=0)
+    config = replace(TINY, off_policy_steps=1, on_policy_steps=0, iterations=2, rehearse=0)
     trainer = make_trainer(config, MemoryPolicy.load("demo", dtype="float32"), out)
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1  # as train() sets it
@@ -190,14 +189,13 @@ def lines(path) -> list[dict]:
 
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(replace(TINY, out=str(whole)))
+    train(TINY, whole)
     cut.mkdir()
-    config = replace(TINY, out=str(cut))
-    first = make_trainer(config, MemoryPolicy.load("demo", dtype="float32"), cut)
+    first = make_trainer(TINY, MemoryPolicy.load("demo", dtype="float32"), cut)
     first.add_callback(_StopAt(3))  # one step after the last checkpoint
     first.train()
     (cut / "log.jsonl").write_text("")
-    train(config)
+    train(TINY, cut)
     assert lines(cut / "log.jsonl") == lines(whole / "log.jsonl")[2:]
     a, b = ((path / "model" / "model.safetensors").read_bytes() for path in (whole, cut))
     assert a == b
@@ -212,7 +210,7 @@ def test_lora_by_command_line(tmp_path, capsys):
         "measure_streams: 1\nmeasure_clips: 1\nautocast: true\n"
     )
     out = tmp_path / "out"
-    assert main(["phase-one", "--config", str(recipe), "--out", str(out), "--lr", "1e-3"]) == 0
+    assert main(["phase-one", str(out), "--config", str(recipe), "--lr", "1e-3"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(out / "model")
     policy = MemoryPolicy.load(str(out / "model"), adapter=None)
     assert policy.report.adapter == ""
@@ -221,5 +219,5 @@ def test_lora_by_command_line(tmp_path, capsys):
     assert step["step"] == 1 and step["rewards/quality/mean"] <= 0.5
     assert [line["step"] for line in lines(out / "measured.jsonl")] == [0, 1]
     assert json.loads((out / "settings.json").read_text())["lr"] == 1e-3
-    assert main(["phase-one", "--out", str(out), "--contexts", "3", "--accumulate", "2"]) == 1
+    assert main(["phase-one", str(out), "--contexts", "3", "--accumulate", "2"]) == 1
     assert "make contexts a multiple of 2" in capsys.readouterr().err

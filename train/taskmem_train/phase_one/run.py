@@ -27,14 +27,13 @@ from taskmem_train.phase_one.settings import PhaseOneConfig
 from taskmem_train.phase_one.trainer import PhaseOneTrainer, gspo_config
 
 
-def train(config: PhaseOneConfig) -> Path:
-    """Train, or go on training, in config.out; returns the folder of the model.
+def train(config: PhaseOneConfig, out: Path) -> Path:
+    """Train, or go on training, in `out`; returns the folder of the model.
 
     OUT/log.jsonl has the losses and rewards of every step, OUT/measured.jsonl the measures on homes never
     trained on, OUT/checkpoint-N what a resumed run goes on from. Raises ValueError for settings that do not
     fit each other.
     """
-    out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     processes = _processes(config)
     # A process of several computes on its own GPU; "cpu:0" is how accelerate calls a CPU.

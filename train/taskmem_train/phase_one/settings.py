@@ -14,7 +14,6 @@ def _setting(default: Any, help: str, **more: Any) -> Any:
 class PhaseOneConfig:
     """Defaults are the paper's where it has one; see train/recipes for the demo home and for 30B-A3B."""
 
-    out: str = field(metadata={"help": "folder for checkpoints, logs and the model (OUT/model)"})
     model: str = _setting("demo", "demo, a folder or a hub id to start from")
     dtype: str = _setting("float32", "of weights and likelihoods", choices=("float32", "bfloat16"))
     autocast: bool = _setting(False, "compute in bfloat16 where that is safe, weights as they are")
