@@ -33,7 +33,7 @@ from taskmem_ros.policy.adapter import WEIGHTS_FILE
 SMALL = PhaseTwoConfig(
     device="cpu", dtype="float32", bf16=False, home="finder", home_seeds="2400000-2400001", home_clips=3,
     asked_seeds="2450000-2450001", questions=2, candidates=4, max_new_tokens=64, length_difference=20,
-    adapter="steer", steps=2, batch=2, accumulation=1, warmup=0,
+    adapter="steer", sft=0.0, steps=2, batch=2, accumulation=1, warmup=0,
 )  # fmt: skip
 
 
