@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from peft import BeftConfig, PeftConfig, PeftModel, get_peft_model
@@ -136,3 +139,14 @@ def test_the_vector_lies_where_the_layer_does(folder):
 def test_a_layer_that_the_model_has_not_is_refused(folder, layer):
     with pytest.raises(ValueError, match=rf"layer is {layer}; this model has 3 decoder layers, 0 to 2"):
         steer_config(load(folder).model, layer)
+
+
+def test_the_robot_takes_vectors_for_experts_without_the_trainers_modules():
+    code = (
+        "from taskmem_ros.policy import MemoryPolicy\n"
+        "from peft import PeftType\n"
+        "from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING as tuners\n"
+        "print(tuners[PeftType.BEFT].__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "SteerModel"

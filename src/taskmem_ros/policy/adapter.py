@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import PeftConfig, PeftModel, set_peft_model_state_dict
+from peft import PeftConfig, PeftModel, PeftType, set_peft_model_state_dict
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 from torch import nn
 
 from taskmem_ros.policy.choices import LoadError
 from taskmem_ros.policy.load import file_hash, first_words
+from taskmem_ros.policy.steer import SteerModel
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 # PEFT finds an adapter's tensors by this name, so no parameter of a model may contain it.
 SLOT = "taskmem_slot"
+PEFT_TYPE_TO_TUNER_MAPPING[PeftType.BEFT] = SteerModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,15 @@
 """The steering vector: one learned vector added to what leaves one decoder layer, h <- h + a.
 
-PEFT's BEFT is just that on the last product of a layer's feed-forward part, because the residual stream is added
-to it unchanged. It takes Linear modules only; a mixture of experts has no last product, so here it takes such a
-block as well. On disk it is a BEFT adapter like any other.
+PEFT's BEFT is just that on the last product of a layer's feed-forward part, because the residual stream is
+added to it unchanged. It takes Linear modules only; a mixture of experts has no last product, so here it
+takes such a block as well. On disk it is a BEFT adapter like any other.
 """
 
 from __future__ import annotations
 
-from peft import BeftConfig, PeftType
-from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+import re
+
+from peft import BeftConfig
 from peft.tuners.beft import BeftModel
 from peft.tuners.beft.layer import BeftLayer
 from peft.tuners.beft.layer import Linear as BeftLinear
@@ -26,9 +27,7 @@ def steer_config(model: nn.Module, layer: int) -> BeftConfig:
         raise ValueError(f"layer is {layer}; this model has {count} decoder layers, 0 to {count - 1}")
     block = model.get_submodule(f"model.language_model.layers.{layer}.mlp")
     name = "mlp.down_proj" if hasattr(block, "down_proj") else "mlp"
-    return BeftConfig(
-        target_modules=rf"model\.language_model\.layers\.{layer}\.{name}".replace("mlp.", r"mlp\.")
-    )
+    return BeftConfig(target_modules=re.escape(f"model.language_model.layers.{layer}.{name}"))
 
 
 class SteeredBlock(BeftLinear):
@@ -51,7 +50,7 @@ class SteeredBlock(BeftLinear):
 
 
 class SteerModel(BeftModel):
-    """BEFT that takes a block of experts too."""
+    """BEFT that takes a block of experts too; PEFT is told of it where adapters are loaded."""
 
     tuner_layer_cls = BeftLayer
 
@@ -61,6 +60,3 @@ class SteerModel(BeftModel):
         if hasattr(block, "experts") and hasattr(block, "gate"):
             return SteeredBlock(target, adapter_name, beft_config, block.gate.weight.shape[-1])
         return BeftModel._create_new_module(beft_config, adapter_name, target, **kwargs)
-
-
-PEFT_TYPE_TO_TUNER_MAPPING[PeftType.BEFT] = SteerModel
