@@ -1,5 +1,5 @@
-"""The demo home as a training ground: streams of its clips with their truth, and roles that ask for one kind
-of fact each.
+"""The demo home as a training ground: streams of its clips with their truth, and the questions of
+its roles.
 """
 
 from __future__ import annotations

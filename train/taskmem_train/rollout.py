@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, Sequence
 
 import torch
-from transformers import DynamicCache
 
 from taskmem_ros.policy import Draft, MemoryPolicy
 from taskmem_ros.policy.decoding import GREEDY
 from taskmem_ros.policy.policy import RETRY_TEMPERATURE
 from taskmem_ros.policy.prompt import INSTRUCTION, memorize_parts, parse_memory
 from taskmem_train.contexts import Context
+from taskmem_train.generation import continue_prompts
 from taskmem_train.prompts import PromptBatch
 
 
@@ -87,31 +87,15 @@ class Sampler:
                 drafts += self._generate(contexts[first : first + at_once], count, how)
         return drafts
 
-    @torch.no_grad()
     def _generate(self, contexts: Sequence[Context], count: int, how: dict) -> list[list[Draft]]:
         started = time.monotonic()
-        model = self._checkpoint.model
         inputs = self._batch.prompts(
             [memorize_parts(c.clips, c.memories, self._instruction) for c in contexts]
         )
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        cache = DynamicCache(config=model.config.get_text_config())
-        # All but the last token, which generate() reads itself for each candidate.
-        for name in ("input_ids", "attention_mask", "mm_token_type_ids"):
-            inputs[name] = inputs[name][:, :-1]
-        model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache.batch_repeat_interleave(count)
-        model.model.rope_deltas = model.model.rope_deltas.repeat_interleave(count, 0)
-        output = model.generate(
-            input_ids=ids.repeat_interleave(count, 0),
-            attention_mask=mask.repeat_interleave(count, 0),
-            past_key_values=cache,
-            max_new_tokens=self._max_new_tokens,
-            **self._sampling(how),
-        )
-        new = output[:, ids.shape[1] :].tolist()
-        seconds = (time.monotonic() - started) / len(new)
-        drafts = [self._draft(row, seconds) for row in new]
+        sampling = self._sampling(how)
+        replies = continue_prompts(self._checkpoint, inputs, count, self._max_new_tokens, **sampling)
+        seconds = (time.monotonic() - started) / len(replies)
+        drafts = [self._draft(reply, seconds) for reply in replies]
         return [drafts[i : i + count] for i in range(0, len(drafts), count)]
 
     def _sampling(self, how: dict) -> dict:
@@ -121,10 +105,8 @@ class Sampler:
         return {"do_sample": True, **given} if given else {}
 
     def _draft(self, ids: list[int], seconds: float) -> Draft:
-        ends = [at for at, token in enumerate(ids) if token in self._checkpoint.eos]
-        ids = ids[: ends[0] + 1] if ends else ids
         raw = self._checkpoint.tokenizer.decode(ids, skip_special_tokens=True)
-        if not ends:
+        if ids[-1] not in self._checkpoint.eos:
             error = f"the reply was cut off at max_new_tokens {self._max_new_tokens}"
             return Draft(None, raw, 1, len(ids), seconds, error)
         try:

@@ -17,6 +17,7 @@ import torch
 
 from taskmem_ros.policy import Completion, MemoryPolicy
 from taskmem_ros.policy.decoding import GREEDY, THINK_END, THINK_START
+from taskmem_train.generation import whole
 from taskmem_train.prompts import PromptBatch
 
 T = TypeVar("T")
@@ -152,9 +153,10 @@ class BatchedPolicy:
 
     def _completion(self, ids: list[int], thinking: bool, seconds: float) -> Completion:
         checkpoint = self._policy.checkpoint
-        ends = [at for at, token in enumerate(ids) if token in checkpoint.eos]
-        ids = ids[: ends[0] + 1] if ends else ids
+        ids = whole(ids, checkpoint.eos)
         raw = checkpoint.tokenizer.decode(ids, skip_special_tokens=True)
         thoughts, closed, said = raw.rpartition(THINK_END)
         text = "" if thinking and not closed else said
-        return Completion(text.strip(), len(ids), 0.0, seconds, True, "stop" if ends else "length")
+        return Completion(
+            text.strip(), len(ids), 0.0, seconds, True, "stop" if ids[-1] in checkpoint.eos else "length"
+        )

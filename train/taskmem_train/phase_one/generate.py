@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import torch
-from transformers import DynamicCache
 
 from taskmem_ros.policy.decoding import THINK_END, THINK_START
 from taskmem_ros.policy.load import Checkpoint
 from taskmem_ros.policy.prompt import PromptPart, parse_memory
+from taskmem_train.generation import continue_prompts
 from taskmem_train.phase_one.rewards import Candidate
 from taskmem_train.prompts import PromptBatch
 
@@ -56,14 +56,19 @@ class Generator:
         """`count` replies to each prompt, those of one prompt next to each other, each with its end token
         (without, when it was cut off at max_new_tokens). The same seed and weights give the same replies.
         """
-        device = self._checkpoint.device
+        device, config = self._checkpoint.device, self._checkpoint.model.config
         at_once = max(1, self._rows // count)
         replies: list[list[int]] = []
         weights = in_half(self._checkpoint.model) if self._half else contextlib.nullcontext()
         with weights, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             for first in range(0, len(parts), at_once):
-                replies += self._generate(parts[first : first + at_once], count)
+                inputs = self._prompts.prompts(parts[first : first + at_once])
+                replies += continue_prompts(
+                    self._checkpoint, inputs, count, self._max_new_tokens,
+                    do_sample=True, temperature=self._temperature, top_p=1.0, top_k=0,
+                    suppress_tokens=[config.video_token_id, config.image_token_id],
+                )  # fmt: skip
         return replies
 
     def candidate(self, prompt: Sequence[int], ids: Sequence[int]) -> Candidate:
@@ -84,33 +89,3 @@ class Generator:
             return len(ids) - 1 - list(reversed(ids)).index(end)
         opened = self._checkpoint.tokenizer.decode(prompt[-4:]).rstrip().endswith(THINK_START)
         return len(ids) if opened else 0
-
-    @torch.no_grad()
-    def _generate(self, parts: Sequence[Sequence[PromptPart]], count: int) -> list[list[int]]:
-        model = self._checkpoint.model
-        inputs = self._prompts.prompts(parts)
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        cache = DynamicCache(config=model.config.get_text_config())
-        # All but the last token, which generate() reads itself for each candidate.
-        for name in ("input_ids", "attention_mask", "mm_token_type_ids"):
-            inputs[name] = inputs[name][:, :-1]
-        model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache.batch_repeat_interleave(count)
-        model.model.rope_deltas = model.model.rope_deltas.repeat_interleave(count, 0)
-        output = model.generate(
-            input_ids=ids.repeat_interleave(count, 0),
-            attention_mask=mask.repeat_interleave(count, 0),
-            past_key_values=cache,
-            max_new_tokens=self._max_new_tokens,
-            do_sample=True,
-            temperature=self._temperature,
-            top_p=1.0,
-            top_k=0,
-            suppress_tokens=[model.config.video_token_id, model.config.image_token_id],
-        )
-        return [self._whole(row) for row in output[:, ids.shape[1] :].tolist()]
-
-    def _whole(self, ids: list[int]) -> list[int]:
-        """A reply up to its end token; what follows is padding."""
-        ends = [at for at, token in enumerate(ids) if token in self._checkpoint.eos]
-        return ids[: ends[0] + 1] if ends else ids
