@@ -26,10 +26,10 @@ APART = 1000  # between two seeds
 class Scale:
     """How much is done. homes, clips: learned from. held_out: homes, with so many questions of each role."""
 
-    homes: int = 40
+    homes: int = 80
     clips: int = 6
     steps: int = 24
-    held_out: int = 10
+    held_out: int = 14
     questions: int = 5
 
 
