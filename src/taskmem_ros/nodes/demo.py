@@ -5,65 +5,37 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from taskmem import msg, srv
 
 from taskmem_ros.home import STEP_NS, HomeQuestion, HomeSim, look_up, observations, questions, read_memory
 from taskmem_ros.memory import Store
 
 from . import qos
-from .bringup import NodePlan
 from .conversions import nanoseconds
 from .demo_transcript import FAILED, RIGHT, Outcome, Transcript
-from .loopback import loopback_environment
-from .up import Child
+from .stage import PlayFailed, Stage, play, shown
 
 START_S = 180.0  # until the service is there: importing and loading a model on a busy machine
 ASK_S = 30.0
 
 
-class DemoFailed(Exception):
-    """The demo cannot go on; the sentence says why."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(argv)
-    os.environ.update(loopback_environment())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the children are ended in either case
-    transcript = Transcript()
-    children: list[Child] = []
-    folder = Path(options.database).expanduser().resolve().parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "demo.log", "w", encoding="utf-8") as log:
-        try:
-            return _Demo(options, transcript, children, log).run()
-        except DemoFailed as error:
-            log.flush()
-            transcript.title("The demo failed")
-            transcript.line(str(error))
-            transcript.line(f"The last lines of {log.name}:")
-            for line in Path(log.name).read_text(encoding="utf-8").splitlines()[-25:]:
-                transcript.line(f"  {line}")
-            return 1
-        except KeyboardInterrupt:
-            transcript.line("interrupted")
-            return 130
-        finally:
-            for child in children:
-                child.stop()
-            for child in children:
-                child.wait()
+    options, transcript = parser().parse_args(argv), Transcript()
+    database = Path(options.database).expanduser().resolve()
+
+    def run(log) -> int:
+        transcript.title("taskmem: a robot's memory, in its demo home")
+        deadline = time.monotonic() + options.limit
+        with Stage("demo", transcript, log, deadline) as stage:
+            return _Demo(options, transcript, stage, database).run()
+
+    return play(run, transcript, database.with_name("demo.log"))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,77 +64,55 @@ def parser() -> argparse.ArgumentParser:
 
 
 class _Demo:
-    """Steps of the demo; each raises DemoFailed when it cannot be done."""
+    """Steps of the demo; each raises PlayFailed when it cannot be done."""
 
     def __init__(
-        self, options: argparse.Namespace, transcript: Transcript, children: list[Child], log: TextIO
+        self, options: argparse.Namespace, transcript: Transcript, stage: Stage, database: Path
     ) -> None:
-        self._options, self._say, self._children, self._log = options, transcript, children, log
-        self._deadline = time.monotonic() + options.limit
-        self._database = Path(options.database).expanduser().resolve()
+        self._options, self._say, self._stage, self._database = options, transcript, stage, database
         self._sim = HomeSim(options.seed)
         self._memories: dict[int, msg.Memory] = {}
         self._policy: dict[str, str] = {}
 
     def run(self) -> int:
-        say, options = self._say, self._options
-        say.title("taskmem: a robot's memory, in its demo home")
+        say, options, wait = self._say, self._options, self._stage.wait
         for suffix in ("", "-wal", "-shm"):
             self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
         self._start_processes()
-        # Ctrl-C is Python's alone: rclpy's handler would take the context away while it is in use.
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        try:
-            self._connect(rclpy.create_node("demo"))
-            self._wait(self._ask.service_is_ready, START_S, "the service ask_memory did not appear")
-            self._wait(lambda: self._policy, 10.0, "the agent sent no /diagnostics")
-            say.step(self._model())
-            say.title(f"What it remembers, live ({options.speed:g} times as fast as life)")
-            start_ns = self._sim.epoch_ns
-            end_ns = start_ns + options.clips * STEP_NS
-            self._wait(
-                lambda: self._newest_ns() >= end_ns,
-                self._deadline - time.monotonic(),
-                f"not {options.clips} clips were remembered in time",
-            )
-            say.title("Questions, while the camera keeps running")
-            outcomes = self._ask_all()
-            self._close()
-        finally:
-            rclpy.try_shutdown()
+        self._connect()
+        wait(self._ask.service_is_ready, START_S, "the service ask_memory did not appear")
+        wait(lambda: self._policy, 10.0, "the agent sent no /diagnostics")
+        say.step(self._model())
+        say.title(f"What it remembers, live ({options.speed:g} times as fast as life)")
+        end_ns = self._sim.epoch_ns + options.clips * STEP_NS
+        wait(
+            lambda: self._newest_ns() >= end_ns,
+            self._stage.seconds_left,
+            f"not {options.clips} clips were remembered in time",
+        )
+        say.title("Questions, while the camera keeps running")
+        outcomes = self._ask_all()
+        self._stage.end()
         return self._finish(outcomes)
 
     def _start_processes(self) -> None:
-        common = dict(namespace="", params_file="", log_level="info")
-        agent = NodePlan(
-            "taskmem_agent",
-            "taskmem_agent",
-            parameters={
-                "autostart": True,
-                "use_sim_time": True,
-                "database": str(self._database),
-                "model": self._options.model,
-                "quantization": self._options.quantization,
-            },
-            **common,
-        )
-        camera = NodePlan(
-            "home_camera",
-            "home_camera",
-            parameters={"seed": self._options.seed, "speed": float(self._options.speed), "wait": True},
-            **common,
-        )
-        for node in (agent, camera):
-            self._children.append(Child(node, self._log, environment={"TZ": "UTC"}))
-            self._say.step(f"{node.name} started, process {self._children[-1].process.pid}")
+        agent = {
+            "autostart": True,
+            "use_sim_time": True,
+            "database": str(self._database),
+            "model": self._options.model,
+            "quantization": self._options.quantization,
+        }
+        camera = {"seed": self._options.seed, "speed": float(self._options.speed), "wait": True}
+        self._stage.start("taskmem_agent", agent)
+        self._stage.start("home_camera", camera)
         self._say.step(
             f"they talk over DDS in domain {os.environ['ROS_DOMAIN_ID']}, on this machine only; "
-            f"their log: {self._shown(Path(self._log.name))}"
+            f"their log: {shown(self._database.with_name('demo.log'))}"
         )
 
-    def _connect(self, node: Node) -> None:
-        self._node, self._executor = node, SingleThreadedExecutor()
-        self._executor.add_node(node)
+    def _connect(self) -> None:
+        node = self._stage.node
         node.create_subscription(msg.Memory, "memories", self._on_memory, qos.memories())
         node.create_subscription(msg.Coverage, "coverage", self._say.gap, 100)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
@@ -204,11 +154,9 @@ class _Demo:
 
     def _ask_one(self, question: HomeQuestion) -> Outcome:
         began = time.monotonic()
-        future = self._ask.call_async(srv.AskMemory.Request(question=question.text))
-        self._wait(future.done, ASK_S + 10.0, f"ask_memory sent no reply to {question.text!r}")
+        reply = self._stage.call(self._ask, srv.AskMemory.Request(question=question.text), ASK_S + 10.0)
         seconds = time.monotonic() - began
-        reply = future.result()
-        self._wait(
+        self._stage.wait(
             lambda: reply.watermark in self._memories, 10.0, f"memory {reply.watermark} was never published"
         )
         # The truth is what the camera had seen by the end of the newest memory that could be read.
@@ -232,29 +180,6 @@ class _Demo:
             true += sum(fact in seen[clip] for fact in facts)
         return stated, true
 
-    def _wait(self, condition: Callable[[], Any], seconds: float, failure: str) -> None:
-        """Spin until `condition`; DemoFailed when it takes too long or a process dies."""
-        until = min(time.monotonic() + seconds, self._deadline)
-        while not condition():
-            for child in self._children:
-                if child.ended() is not None:
-                    raise DemoFailed(f"{child.node.name} ended with exit code {child.ended()}.")
-            if time.monotonic() > until:
-                raise DemoFailed(f"{failure} ({seconds:.0f} s).")
-            self._executor.spin_once(timeout_sec=0.1)
-
-    def _close(self) -> None:
-        for child in self._children:
-            if child.ended() is not None:
-                raise DemoFailed(f"{child.node.name} ended with exit code {child.ended()}.")
-        for child in self._children:
-            child.stop()
-        for child in self._children:
-            if code := child.wait():
-                raise DemoFailed(f"{child.node.name} did not end well: exit code {code}.")
-        self._executor.shutdown()
-        self._node.destroy_node()
-
     def _finish(self, outcomes: Sequence[Outcome]) -> int:
         say = self._say
         with Store.open(self._database, create=False, read_only=True) as store:
@@ -267,26 +192,23 @@ class _Demo:
             "A clip shows far more than one memory holds; "
             "what is worth remembering is for the robot's tasks to teach."
         )
-        shown = self._shown(self._database)
+        place = shown(self._database)
         say.line(
-            f"{summary.memories} memories and {summary.tasks} questions are in {shown}. Look around in it:"
+            f"{summary.memories} memories and {summary.tasks} questions are in {place}. Look around in it:"
         )
-        say.line(f"  taskmem timeline --database {shown}")
-        say.line(f'  taskmem ask --database {shown} "{outcomes[0].question.text}"')
+        say.line(f"  taskmem timeline --database {place}")
+        say.line(f'  taskmem ask --database {place} "{outcomes[0].question.text}"')
         verdicts = [outcome.verdict for outcome in outcomes]
         missing = [number for number in self._memories if number > summary.memories]
         if problems or missing:
-            raise DemoFailed(
-                " ".join(problems) or f"Memories {missing} were published and are not in {shown}."
+            raise PlayFailed(
+                " ".join(problems) or f"Memories {missing} were published and are not in {place}."
             )
         if FAILED in verdicts:
-            raise DemoFailed(f"{verdicts.count(FAILED)} of {len(verdicts)} questions timed out or failed.")
+            raise PlayFailed(f"{verdicts.count(FAILED)} of {len(verdicts)} questions timed out or failed.")
         if RIGHT not in verdicts:
-            raise DemoFailed("Not one question about what the camera had seen was answered rightly.")
+            raise PlayFailed("Not one question about what the camera had seen was answered rightly.")
         return 0
-
-    def _shown(self, path: Path) -> str:
-        return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 if __name__ == "__main__":
