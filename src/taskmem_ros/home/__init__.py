@@ -16,12 +16,14 @@ from taskmem_ros.home.questions import (
     random_query,
 )
 from taskmem_ros.home.render import HEIGHT, WIDTH, HomeCamera
+from taskmem_ros.home.roles import ROLES
 from taskmem_ros.home.world import STEP_NS, HomeSim
 
 __all__ = [
     "FACT_KINDS",
     "HEIGHT",
     "QUESTION_KINDS",
+    "ROLES",
     "SAMPLE_TIMES_S",
     "STEP_NS",
     "WIDTH",

@@ -198,11 +198,13 @@ def random_query(rng: random.Random) -> Query:
     )
 
 
-def observations(sim: HomeSim, until_ns: int) -> list[list[Fact]]:
-    """What the robot's camera has seen, a list of facts for each 10 s clip that ended by `until_ns`."""
+def observations(sim: HomeSim, until_ns: int, since_ns: int = 0) -> list[list[Fact]]:
+    """What the robot's camera has seen, a list of facts for each 10 s clip of [since_ns, until_ns) that ended
+    by `until_ns`.
+    """
     return [
         visible_facts(sim, [index * STEP_NS + int(s * 1e9) for s in SAMPLE_TIMES_S])
-        for index in range(until_ns // STEP_NS)
+        for index in range(-(-since_ns // STEP_NS), until_ns // STEP_NS)
     ]
 
 
