@@ -13,10 +13,13 @@ from sqlite_utils import Database
 
 from taskmem_ros.clips import Pose
 from taskmem_ros.memory import schema
+from taskmem_ros.memory.adapters import AdapterRows
 from taskmem_ros.memory.codes import Codes
 from taskmem_ros.memory.coverage import CoverageRows
 from taskmem_ros.memory.database import BUSY_SECONDS, Connections, default_database
+from taskmem_ros.memory.feedback import FeedbackRows
 from taskmem_ros.memory.index import IndexRows
+from taskmem_ros.memory.outgoing import OutgoingRows
 from taskmem_ros.memory.rows import clean, provenance_id, span_filter
 from taskmem_ros.memory.sources import SourceRows
 from taskmem_ros.memory.tasks import TaskRows
@@ -33,7 +36,7 @@ _COLUMNS = (*_PLAIN, *_POSE, "provenance_id", "source_id")
 _INSERT = f"INSERT INTO memories ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{c}' for c in _COLUMNS)})"
 
 
-class Store(TaskRows, CoverageRows, SourceRows, IndexRows, VectorRows, Upkeep):
+class Store(TaskRows, AdapterRows, CoverageRows, SourceRows, IndexRows, VectorRows, Upkeep):
     """An open store. Every method may be called from any thread; every method may raise StoreError.
 
     What a method has written is on the disk when it returns: kill -9 or a power cut cannot take it back.
