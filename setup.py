@@ -24,6 +24,9 @@ def data_files(*folders: str) -> list[tuple[str, list[str]]]:
 
 # TRL of this version wants Python 3.11.
 TRAIN = ['trl>=1.16 ; python_version >= "3.11"', "datasets>=4.7"]
+# sftp://, s3:// and http:// exchanges (docs/exchange.md); a folder needs none. s3fs and fsspec are released
+# together.
+SYNC = ["sshfs>=2026.8", "s3fs>=2026.9", "aiohttp>=3.14"]
 
 setup(
     name="taskmem",
@@ -50,6 +53,9 @@ setup(
         "json_repair",
         "tqdm",
         "networkx",
+        # The exchange: places by URL, signatures of adapters.
+        "fsspec>=2026.9",
+        "cryptography>=50",
         # OpenAI-compatible endpoints as readers; the hub's client brings both already.
         "anyio>=4",
         "httpx2>=2",
@@ -70,13 +76,20 @@ setup(
         ],
         # Phase One and Phase Two: `taskmem-train phase-one`, `phase-two`.
         "train": TRAIN,
+        # Exchanges over the network: `taskmem sync`, `taskmem-train nightly`.
+        "sync": SYNC,
         # Parquet, for `taskmem export`.
         "export": [
             "pyarrow>=14",
         ],
         "test": [
+            *SYNC,
             *TRAIN,
             "matplotlib",
+            # A real S3 server; its extra named server brings much that this one does not need.
+            "moto[s3]>=5.2",
+            "flask",
+            "flask-cors",
             "onnx>=1.16",
             "onnxruntime>=1.17",
             "pyarrow>=14",
