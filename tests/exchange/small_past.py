@@ -41,6 +41,7 @@ def fill(path: Path, run: list[Clip], seed: int = 2_000_011) -> None:
         store.add_gap(Gap(run[-1].camera, 0, run[-1].end_ns, run[-1].end_ns + 30 * S, "no_frames"))
         task = store.add_task("Where is the red mug?", asked_ns=START + 200 * S, known_answer="on the Table")
         store.finish_task(task.id, "answered", answer="on the table", confidence=0.5, evidence=[(3, 0.9)])
+        store.add_feedback(task.id, "right", source="Anna")
         store.add_task(
             "Who?", choices=("Ben", "Änne"), since_ns=START, asked_ns=START + 300 * S, source="cli"
         )

@@ -19,8 +19,8 @@ from small_past import COUNT, FAILED_CLIP, START, S, clips, fill
 from sqlite_utils import Database
 
 from taskmem_ros.clips import FORGOTTEN, Clip
+from taskmem_ros.clips.jpeg import rgb_to_jpeg
 from taskmem_ros.exchange import Bundle, BundleError, build_bundle
-from taskmem_ros.exchange.jpeg import rgb_to_jpeg
 from taskmem_ros.exchange.rows import row_hash
 from taskmem_ros.memory import Store
 from taskmem_ros.memory.forget import Selection
@@ -49,7 +49,7 @@ def good(run, database, tmp_path_factory) -> Path:
 
 
 def content(bundle: Bundle) -> tuple:
-    return bundle.tasks(), bundle.memories(), bundle.gaps(), list(bundle.clips())
+    return bundle.tasks(), bundle.memories(), bundle.gaps(), bundle.feedback(), list(bundle.clips())
 
 
 def test_what_goes_in_comes_out(good, run, database):
@@ -58,6 +58,8 @@ def test_what_goes_in_comes_out(good, run, database):
         assert bundle.tasks() == store.tasks()
         assert bundle.memories() == store.memories(thumbnails=False)
         assert bundle.gaps() == store.coverage()
+        assert bundle.feedback() == store.feedback() and len(store.feedback()) == 1
+        assert about.store_id == store.store_id() and (about.sequence, about.contents) == (0, "frames")
         found = list(bundle.clips())
     assert [clip.opens for clip in found] == [True] + [False] * (COUNT - 1)
     for held, clip in zip(found, run, strict=True):
@@ -69,7 +71,8 @@ def test_what_goes_in_comes_out(good, run, database):
         for seen, frame in zip(decoded.frames, clip.frames):
             assert seen.image.shape == frame.image.shape and seen.image.flags["C_CONTIGUOUS"]
             assert abs(seen.image.astype(int) - frame.image).mean() < 2
-    assert (about.tasks, about.clips, about.frames, about.memories, about.gaps) == (2, 12, 48, 11, 2)
+    assert (about.tasks, about.feedback, about.memories, about.gaps) == (2, 1, 11, 2)
+    assert (about.clips, about.frames) == (12, 48)
     assert (about.robot, about.model, about.revision, about.prompt_hash) == ("rosie", "demo", "r1", "p1")
     assert about.id == about.sha256[:16] and abs(time.time_ns() - about.created_ns) < 600 * S
 
@@ -77,7 +80,8 @@ def test_what_goes_in_comes_out(good, run, database):
 def test_the_same_content_has_the_same_id(good, run, database, tmp_path):
     def made(name, **other):
         with Bundle.open(good) as bundle:
-            parts = dict(zip(("tasks", "memories", "gaps"), content(bundle))) | {"clips": run} | other
+            parts = dict(zip(("tasks", "memories", "gaps", "feedback"), content(bundle)))
+            parts |= {"clips": run, "store_id": bundle.manifest.store_id} | other
         with Bundle.create(tmp_path / name, **{"robot": "rosie", **parts}) as bundle:
             return bundle.manifest
 
@@ -93,10 +97,13 @@ def test_the_same_content_has_the_same_id(good, run, database, tmp_path):
         made("other robot", robot="bert").id,
         made("a clip less", clips=run[1:]).id,
         made("another word", memories=[replace(memories[0], text="No."), *memories[1:]]).id,
+        made("another number", sequence=3).id,
+        made("other contents", contents="memories").id,
+        made("no feedback", feedback=[]).id,
         made("another answer", tasks=[replace(tasks[0], known_answer="no"), tasks[1]]).id,
         made("another writer", memories=[*memories[:-1], replace(memories[-1], adapter="a")]).id,
     }
-    assert len(ids) == 7
+    assert len(ids) == 10
 
 
 def test_damaged_bytes_are_refused_or_not_read(good, tmp_path):
@@ -129,6 +136,7 @@ GARBAGE = {
     "UPDATE tasks SET evidence = '7'": Bundle.tasks,
     "UPDATE memories SET pose = '{\"up\": 1}'": Bundle.memories,
     "UPDATE gaps SET reason = 'tired'": Bundle.gaps,
+    "UPDATE feedback SET verdict = 'fine'": Bundle.feedback,
     "UPDATE gaps SET end_ns = start_ns": Bundle.gaps,
     "UPDATE frames SET pose = '[]'": lambda bundle: list(bundle.clips()),
     "UPDATE frames SET jpeg = x'ffd8ff'": lambda bundle: [clip.decoded() for clip in bundle.clips()],
@@ -158,14 +166,14 @@ def sign(path: Path) -> None:
     """Make the manifest name the rows that are there."""
     db = Database(path)
     told = {row["key"]: row["value"] for row in db["manifest"].rows}
-    digest = row_hash(db, told["robot"], told)
+    digest = row_hash(db, told)
     db["manifest"].update("sha256", {"value": digest})
     db["manifest"].update("id", {"value": digest[:16]})
 
 
 FOREIGN = {
     "PRAGMA application_id = 5": "is no task bundle",
-    "PRAGMA user_version = 2": "has format 2 and this taskmem reads 1",
+    "PRAGMA user_version = 1": "has format 1 and this taskmem reads 2",
     "CREATE TABLE more (x)": "other tables",
     "CREATE TRIGGER t AFTER INSERT ON tasks BEGIN SELECT 1; END": "other tables",
     "DROP TABLE gaps": "other tables",
@@ -174,6 +182,9 @@ FOREIGN = {
     "UPDATE manifest SET value = 'x' WHERE key = 'created_ns'": "damaged",
     "UPDATE manifest SET value = '99' WHERE key = 'tasks'": "counts other rows",
     "UPDATE manifest SET value = 'bert' WHERE key = 'robot'": "its rows are not those",
+    "UPDATE manifest SET value = '7' WHERE key = 'sequence'": "its rows are not those",
+    "UPDATE manifest SET value = 'all' WHERE key = 'contents'": "its rows are not those",
+    "DELETE FROM feedback": "its rows are not those",
     "DELETE FROM tasks WHERE id = 2": "its rows are not those",
 }
 

@@ -13,8 +13,8 @@ from taskmem_train.rollout import Sampler
 
 from taskmem_ros.cli import main
 from taskmem_ros.clips import Window
+from taskmem_ros.clips.jpeg import jpeg_to_rgb, rgb_to_jpeg
 from taskmem_ros.exchange import Bundle, BundleError
-from taskmem_ros.exchange.jpeg import jpeg_to_rgb, rgb_to_jpeg
 from taskmem_ros.home import HomeCamera, HomeSim, look_up
 from taskmem_ros.memory import Store
 from taskmem_ros.policy import MemoryPolicy

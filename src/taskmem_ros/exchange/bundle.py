@@ -1,26 +1,25 @@
 """A task bundle: one SQLite file with what a workstation needs to learn from a robot's tasks.
 
-Tasks with their answers, the clips as the policy saw them, the memories around, the time that nobody watched,
-and a manifest with a hash over all rows. A bundle is written once and never changed.
+Tasks with their answers and what people said of these, the clips as the policy saw them, the memories
+around, the time that nobody watched, and a manifest with a hash over all rows. A bundle is written once and
+never changed.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from taskmem_ros.clips import FAILED, FORGOTTEN, NS, Clip, Gap
+from taskmem_ros.clips import Clip, Gap
 from taskmem_ros.exchange import rows
-from taskmem_ros.exchange.types import FORMAT, BundledClip, BundleError, Manifest
-from taskmem_ros.exchange.writer import BundleWriter, new_bundle
-from taskmem_ros.memory import Memory, Store, Task
-
-AROUND_NS = 60 * NS  # before and after a clip; a window of five clips is 50 s
+from taskmem_ros.exchange.types import CONTENTS, FORMAT, FRAMES, BundledClip, BundleError, Manifest
+from taskmem_ros.exchange.writer import About, new_bundle
+from taskmem_ros.memory import Feedback, Memory, Task
 
 
 class Bundle:
@@ -37,21 +36,27 @@ class Bundle:
         *,
         clips: Iterable[Clip] = (),
         tasks: Iterable[Task] = (),
+        feedback: Iterable[Feedback] = (),
         memories: Iterable[Memory] = (),
         gaps: Iterable[Gap] = (),
         robot: str = "",
+        store_id: str = "",
+        sequence: int = 0,
+        contents: str = FRAMES,
         created_ns: int | None = None,
         overwrite: bool = False,
     ) -> Bundle:
-        """Write a bundle and open it. robot: its name; created_ns: None is now.
+        """Write a bundle and open it. robot ... contents: see `Manifest`; created_ns: None is now.
 
         The file gets its name when all of it is on the disk. Raises BundleError.
         """
         path = Path(path).expanduser()
-        with new_bundle(path, robot=robot, created_ns=created_ns, overwrite=overwrite) as writer:
+        about = About(robot, store_id, sequence, contents)
+        with new_bundle(path, about, created_ns=created_ns, overwrite=overwrite) as writer:
             for clip in clips:
                 writer.add_clip(clip)
             writer.add_tasks(tasks)
+            writer.add_feedback(feedback)
             writer.add_memories(memories)
             writer.add_gaps(gaps)
         return cls.open(path)
@@ -89,6 +94,11 @@ class Bundle:
         with _sentences(self.path):
             return [rows.task_of(row) for row in self._rows("tasks")]
 
+    def feedback(self) -> list[Feedback]:
+        """By id; also of tasks that are in earlier bundles of the robot."""
+        with _sentences(self.path):
+            return [rows.feedback_of(row) for row in self._rows("feedback")]
+
     def memories(self) -> list[Memory]:
         """By id; without thumbnails."""
         with _sentences(self.path):
@@ -112,93 +122,6 @@ class Bundle:
         return self._db[table].rows_where(order_by=rows.ORDER[table])
 
 
-def build_bundle(
-    store: Store,
-    recordings: Iterable[Iterable[Clip]],
-    path: str | Path,
-    *,
-    robot: str = "",
-    since_ns: int | None = None,
-    until_ns: int | None = None,
-    created_ns: int | None = None,
-    overwrite: bool = False,
-) -> Bundle:
-    """A bundle of the tasks asked in [since_ns, until_ns), and of those clips that the store knows.
-
-    recordings: each one run of clips, at whose first the policy's window was empty. A clip is kept where a
-    memory was written of it, or could not be; what was never watched, and what was forgotten since, stays
-    out. With the clips come the memories and gaps within AROUND_NS of them, and the memories that the tasks'
-    answers stand on. Raises BundleError, also where the store knows none of the clips, and StoreError.
-    """
-    path = Path(path).expanduser()
-    with new_bundle(path, robot=robot, created_ns=created_ns, overwrite=overwrite) as writer:
-        spans, seen = _add_known(writer, store, recordings)
-        if seen and not spans:
-            raise BundleError(
-                f"{store.path} has no memory of any of the {seen} clips; were they remembered into it, with "
-                "the same camera, start and clip settings?"
-            )
-        tasks = list(store.each_task(since_ns, until_ns))
-        memories = store.memories_of({number for task in tasks for number in task.evidence}, thumbnails=False)
-        gaps: dict[Gap, None] = {}
-        for camera, start, end in _joined(spans):
-            memories |= {memory.id: memory for memory in store.each_memory(start, end, camera)}
-            gaps |= dict.fromkeys(store.each_gap(start, end, camera))
-        writer.add_tasks(tasks)
-        writer.add_memories(memories.values())
-        writer.add_gaps(gaps)
-    return Bundle.open(path)
-
-
-def _add_known(
-    writer: BundleWriter, store: Store, recordings: Iterable[Iterable[Clip]]
-) -> tuple[list[tuple[str, int, int]], int]:
-    """Add the clips that the store knows; returns their (camera, start, end), and how many there were."""
-    spans, seen = [], 0
-    for recording in recordings:
-        opens = True
-        for clip in recording:
-            seen += 1
-            if _is_known(store, clip):
-                writer.add_clip(clip, opens)
-                spans.append((clip.camera, clip.start_ns, clip.end_ns))
-                opens = False
-    return spans, seen
-
-
-def _is_known(store: Store, clip: Clip) -> bool:
-    span = (clip.start_ns, clip.end_ns, clip.camera)
-    gaps = store.coverage(*span)
-    if any(gap.reason == FORGOTTEN for gap in gaps):
-        return False
-    if any(_is_of(memory, clip) for memory in store.memories(*span, thumbnails=False)):
-        return True
-    return any(
-        (gap.reason, gap.episode) == (FAILED, clip.episode)
-        and gap.start_ns <= clip.start_ns
-        and clip.end_ns <= gap.end_ns
-        for gap in gaps
-    )
-
-
-def _is_of(memory: Memory, clip: Clip) -> bool:
-    """Whether the memory was written of this clip."""
-    return (memory.camera, memory.episode, memory.start_ns, memory.end_ns) == (
-        clip.camera, clip.episode, clip.start_ns, clip.end_ns,
-    )  # fmt: skip
-
-
-def _joined(spans: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    """The spans with AROUND_NS at both ends, those that overlap as one."""
-    joined: list[tuple[str, int, int]] = []
-    for camera, start, end in sorted(spans):
-        start, end = start - AROUND_NS, end + AROUND_NS
-        if joined and joined[-1][0] == camera and start <= joined[-1][2]:
-            start, end = joined[-1][1], max(end, joined.pop()[2])
-        joined.append((camera, start, end))
-    return joined
-
-
 def _checked_manifest(path: Path, db: Database) -> Manifest:
     if db.execute("PRAGMA application_id").fetchone()[0] != rows.APPLICATION_ID:
         raise BundleError(f"{path} is no task bundle; make one with `taskmem bundle`")
@@ -212,11 +135,13 @@ def _checked_manifest(path: Path, db: Database) -> Manifest:
     told = {row["key"]: row["value"] for row in db["manifest"].rows}
     kinds = {item.name: int if item.type == "int" else str for item in fields(Manifest)}
     manifest = Manifest(**{name: kind(told[name]) for name, kind in kinds.items()})
-    found = rows.row_hash(db, manifest.robot, told)
+    found = rows.row_hash(db, told)
     counts = {table: db[table].count for table in rows.ORDER}
     if found != manifest.sha256 or manifest.id != found[:16] or len(told) != len(kinds):
         raise BundleError(f"{path} is damaged: its rows are not those that its manifest names; get it again")
-    if manifest.format != FORMAT or any(getattr(manifest, table) != n for table, n in counts.items()):
+    if (manifest.format, manifest.contents in CONTENTS) != (FORMAT, True) or any(
+        getattr(manifest, table) != n for table, n in counts.items()
+    ):
         raise BundleError(f"{path} is damaged: its manifest counts other rows than it has; get it again")
     return manifest
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from taskmem_ros.clips import Clip, Pose
-from taskmem_ros.exchange.types import FORMAT, BundledFrame
-from taskmem_ros.memory import Memory, Task
+from taskmem_ros.clips import Pose
+from taskmem_ros.clips.jpeg import JpegClip, JpegFrame
+from taskmem_ros.exchange.types import FORMAT
+from taskmem_ros.memory import VERDICTS, Feedback, Memory, Task
 
 APPLICATION_ID = 0x544D4244  # "TMBD": tells bundles from stores and other databases
 
@@ -22,6 +23,10 @@ SCHEMA = (
         source TEXT NOT NULL, asked_ns INTEGER NOT NULL, since_ns INTEGER, until_ns INTEGER,
         known_answer TEXT, status TEXT NOT NULL, answer TEXT, message TEXT NOT NULL, confidence REAL NOT NULL,
         evidence TEXT NOT NULL, watermark INTEGER NOT NULL, answered_ns INTEGER) STRICT""",
+    # Of tasks of this bundle, and of bundles before it.
+    """CREATE TABLE feedback (
+        id INTEGER PRIMARY KEY, task_id INTEGER NOT NULL, verdict TEXT NOT NULL, answer TEXT,
+        source TEXT NOT NULL, given_ns INTEGER NOT NULL) STRICT""",
     """CREATE TABLE clips (
         camera TEXT NOT NULL, episode INTEGER NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
         opens INTEGER NOT NULL, PRIMARY KEY (camera, episode, start_ns)) STRICT, WITHOUT ROWID""",
@@ -40,12 +45,15 @@ SCHEMA = (
 # The order of rows in the hash, and in which they are read.
 ORDER = {
     "tasks": "id",
+    "feedback": "id",
     "clips": "camera, episode, start_ns",
     "frames": "camera, episode, start_ns, stamp_ns",
     "memories": "id",
     "gaps": "camera, start_ns, episode, end_ns, reason",
 }
 WRITER = ("model", "revision", "adapter", "prompt_hash")
+# What the manifest says beside the rows, and the hash is over, too.
+NAMED = ("robot", "store_id", "sequence", "contents", *WRITER)
 
 
 def schema_of(db: Database) -> set[tuple]:
@@ -64,9 +72,9 @@ def expected_schema() -> set[tuple]:
         db.conn.close()
 
 
-def row_hash(db: Database, robot: str, writer: Mapping[str, str]) -> str:
-    """The sha256 (hex) of all that the bundle says, apart from when it was written."""
-    digest = hashlib.sha256(_line("bundle", [FORMAT, robot, *(writer[name] for name in WRITER)]))
+def row_hash(db: Database, named: Mapping[str, Any]) -> str:
+    """The sha256 (hex) of all that the bundle says, apart from when it was written. named: has NAMED."""
+    digest = hashlib.sha256(_line("bundle", [FORMAT, *(str(named[name]) for name in NAMED)]))
     for table, order in ORDER.items():
         for row in db.execute(f"SELECT * FROM {table} ORDER BY {order}"):
             digest.update(_line(table, [_short(value) for value in row]))
@@ -100,18 +108,28 @@ def memory_of(row: dict[str, Any]) -> Memory:
     return Memory(**_parsed(row, {"pose": _pose}))
 
 
-def clip_row(clip: Clip, opens: bool) -> dict[str, Any]:
-    key = {"camera": clip.camera, "episode": clip.episode, "start_ns": clip.start_ns}
-    return key | {"end_ns": clip.end_ns, "opens": int(opens)}
+def feedback_of(row: dict[str, Any]) -> Feedback:
+    if row["verdict"] not in VERDICTS:
+        raise ValueError(f"feedback {row['id']} has the verdict {row['verdict']!r}")
+    return Feedback(**row)
 
 
-def frame_row(clip: Clip, stamp_ns: int, pose: Pose | None, jpeg: bytes) -> dict[str, Any]:
-    key = {"camera": clip.camera, "episode": clip.episode, "start_ns": clip.start_ns}
-    return key | {"stamp_ns": stamp_ns, "pose": _pose_json(pose), "jpeg": jpeg}
+def clip_row(clip: JpegClip) -> dict[str, Any]:
+    return _clip_key(clip) | {"end_ns": clip.end_ns, "opens": int(clip.opens)}
 
 
-def frame_of(row: dict[str, Any]) -> BundledFrame:
-    return BundledFrame(row["stamp_ns"], row["jpeg"], _parsed(row, {"pose": _pose})["pose"])
+def frame_row(clip: JpegClip, frame: JpegFrame) -> dict[str, Any]:
+    return _clip_key(clip) | {
+        "stamp_ns": frame.stamp_ns, "pose": _pose_json(frame.pose), "jpeg": frame.jpeg,
+    }  # fmt: skip
+
+
+def frame_of(row: dict[str, Any]) -> JpegFrame:
+    return JpegFrame(row["stamp_ns"], row["jpeg"], _parsed(row, {"pose": _pose})["pose"])
+
+
+def _clip_key(clip: JpegClip) -> dict[str, Any]:
+    return {"camera": clip.camera, "episode": clip.episode, "start_ns": clip.start_ns}
 
 
 def _pose(values: dict[str, Any]) -> Pose:

@@ -5,18 +5,37 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
 from taskmem_ros.clips import Clip, Gap
+from taskmem_ros.clips.jpeg import JpegClip
 from taskmem_ros.exchange import rows
-from taskmem_ros.exchange.jpeg import rgb_to_jpeg
-from taskmem_ros.exchange.types import FORMAT, BundleError
-from taskmem_ros.memory import Memory, Task
+from taskmem_ros.exchange.types import CONTENTS, FORMAT, FRAMES, BundleError
+from taskmem_ros.memory import Feedback, Memory, Task
+
+
+@dataclass(frozen=True)
+class About:
+    """What a bundle's manifest says beside its rows; see `Manifest`.
+
+    writer: the model, revision, adapter and prompt_hash of the robot's newest memory; None: of the bundle's.
+    """
+
+    robot: str = ""
+    store_id: str = ""
+    sequence: int = 0
+    contents: str = FRAMES
+    writer: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.contents not in CONTENTS:
+            raise BundleError(f"the contents {self.contents!r} are unknown; use one of {', '.join(CONTENTS)}")
 
 
 class BundleWriter:
@@ -25,16 +44,21 @@ class BundleWriter:
     def __init__(self, path: Path, db: Database):
         self._path, self._db = path, db
 
-    def add_clip(self, clip: Clip, opens: bool = False) -> None:
-        """Keep a clip's frames. opens: the policy's window was empty before it."""
+    def add_clip(self, clip: Clip | JpegClip, opens: bool | None = None) -> None:
+        """Keep a clip's frames. opens: nothing before it belongs to its window; None is as the clip says."""
+        if isinstance(clip, Clip):
+            clip = JpegClip.of(clip)
+        if opens is not None:
+            clip = replace(clip, opens=opens)
         what = f"the clip of camera {clip.camera!r} at {clip.start_ns} ns"
-        self._insert("clips", [rows.clip_row(clip, opens)], what)
-        jpegs = ((frame, rgb_to_jpeg(frame.image)) for frame in clip.frames)
-        frames = (rows.frame_row(clip, frame.stamp_ns, frame.pose, jpeg) for frame, jpeg in jpegs)
-        self._insert("frames", frames, f"a frame of {what}")
+        self._insert("clips", [rows.clip_row(clip)], what)
+        self._insert("frames", (rows.frame_row(clip, frame) for frame in clip.frames), f"a frame of {what}")
 
     def add_tasks(self, tasks: Iterable[Task]) -> None:
         self._insert("tasks", (rows.task_row(task) for task in tasks), "a task")
+
+    def add_feedback(self, feedback: Iterable[Feedback]) -> None:
+        self._insert("feedback", (vars(item) for item in feedback), "a feedback")
 
     def add_memories(self, memories: Iterable[Memory]) -> None:
         """Keep memories; their thumbnails stay behind."""
@@ -43,15 +67,25 @@ class BundleWriter:
     def add_gaps(self, gaps: Iterable[Gap]) -> None:
         self._insert("gaps", (vars(gap) for gap in gaps), "a gap")
 
-    def finish(self, robot: str, created_ns: int) -> None:
+    def bytes(self) -> int:
+        """How large the file is by now, pages that are not on the disk yet included."""
+        pages, size = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+        )
+        return pages * size
+
+    def finish(self, about: About, created_ns: int) -> None:
         """Write the manifest."""
         names = ", ".join(rows.WRITER)
         newest = self._db.execute(f"SELECT {names} FROM memories ORDER BY id DESC LIMIT 1").fetchone()
-        writer = dict(zip(rows.WRITER, newest or [""] * len(rows.WRITER)))
-        digest = rows.row_hash(self._db, robot, writer)
-        about: dict[str, Any] = {"format": FORMAT, "id": digest[:16], "robot": robot, "sha256": digest}
-        about |= writer | {"created_ns": created_ns} | {table: self._db[table].count for table in rows.ORDER}
-        self._insert("manifest", ({"key": key, "value": str(value)} for key, value in about.items()), "a key")
+        wrote = about.writer or dict(zip(rows.WRITER, newest or [""] * len(rows.WRITER)))
+        named = {"robot": about.robot, "store_id": about.store_id, "sequence": about.sequence}
+        named |= {"contents": about.contents} | wrote
+        digest = rows.row_hash(self._db, named)
+        counts = {table: self._db[table].count for table in rows.ORDER}
+        told = {"format": FORMAT, "id": digest[:16], "sha256": digest, "created_ns": created_ns}
+        told |= named | counts
+        self._insert("manifest", ({"key": key, "value": str(value)} for key, value in told.items()), "a key")
         try:
             self._db.execute("COMMIT")
         except sqlite3.DatabaseError as error:
@@ -68,7 +102,7 @@ class BundleWriter:
 
 @contextmanager
 def new_bundle(
-    path: Path, *, robot: str, created_ns: int | None = None, overwrite: bool = False
+    path: Path, about: About = About(), *, created_ns: int | None = None, overwrite: bool = False
 ) -> Iterator[BundleWriter]:
     """A writer for the block; after it the file has its name, and with any error there is none.
 
@@ -82,7 +116,7 @@ def new_bundle(
         try:
             writer = BundleWriter(path, Database(connection, execute_plugins=False))
             yield writer
-            writer.finish(robot, time.time_ns() if created_ns is None else created_ns)
+            writer.finish(about, time.time_ns() if created_ns is None else created_ns)
         finally:
             connection.close()
         _check_target(path, overwrite)  # writing takes a while

@@ -36,7 +36,9 @@ _COLUMNS = (*_PLAIN, *_POSE, "provenance_id", "source_id")
 _INSERT = f"INSERT INTO memories ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{c}' for c in _COLUMNS)})"
 
 
-class Store(TaskRows, AdapterRows, CoverageRows, SourceRows, IndexRows, VectorRows, Upkeep):
+class Store(
+    TaskRows, FeedbackRows, OutgoingRows, AdapterRows, CoverageRows, SourceRows, IndexRows, VectorRows, Upkeep
+):
     """An open store. Every method may be called from any thread; every method may raise StoreError.
 
     What a method has written is on the disk when it returns: kill -9 or a power cut cannot take it back.

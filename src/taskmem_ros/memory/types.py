@@ -13,6 +13,7 @@ KINDS = ("question", "task")
 QUEUED = "queued"
 OUTCOMES = ("answered", "not_in_memory", "not_watching", "timed_out", "failed")
 STATUSES = (QUEUED, *OUTCOMES)
+RIGHT, WRONG = VERDICTS = ("right", "wrong")
 
 
 class StoreError(Exception):
@@ -72,6 +73,21 @@ class Task:
     evidence: tuple[int, ...] = ()
     watermark: int = 0
     answered_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What somebody said of a task's outcome: one of VERDICTS. Of several the newest (by id) counts.
+
+    answer: the right one, where the verdict is "wrong" and it is known, else None. source: who said so.
+    """
+
+    id: int
+    task_id: int
+    verdict: str
+    answer: str | None
+    source: str
+    given_ns: int
 
 
 @dataclass(frozen=True)

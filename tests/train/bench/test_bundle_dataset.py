@@ -147,13 +147,13 @@ def test_choices_are_kept_and_what_cannot_be_asked_is_named(tmp_path):
 
 
 def test_a_stream_is_a_run_of_clips_with_its_gaps_read_as_it_goes(tmp_path, monkeypatch):
-    from taskmem_ros.exchange.writer import new_bundle
+    from taskmem_ros.exchange.writer import About, new_bundle
 
     gaps = [
         Gap("camera", 0, START + n * STEP, START + (n + 1) * STEP, why)
         for n, why in ((1, NO_FRAMES), (2, FAILED))
     ]
-    with new_bundle(tmp_path / "b", robot="ann") as writer:
+    with new_bundle(tmp_path / "b", About("ann")) as writer:
         for index in (0, 2, 3, 6, 7):
             writer.add_clip(clip(index), opens=index in (0, 6))
         writer.add_gaps(gaps)
