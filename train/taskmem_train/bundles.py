@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from taskmem_ros.clips import FAILED, Clip, Gap, Window
 from taskmem_ros.exchange import Bundle, BundledClip
 from taskmem_ros.home import Fact, HomeQuestion, look_up
-from taskmem_ros.memory import Memory, Task
+from taskmem_ros.memory import Feedback, Memory, Task, known_answer
 from taskmem_ros.policy import Provenance
 from taskmem_train.contexts import Context, Memorizer, TrainingTask, live
-from taskmem_train.home import STREAM_CLIPS, HomeStream, home_stream, role_questions
+from taskmem_train.home import STREAM_CLIPS, HomeStream, home_stream, role_questions, shown_in
 
 WINDOW = 5  # clips that the policy sees
 Span = tuple[str, int, int, int]  # camera, episode, start_ns, end_ns
@@ -31,37 +31,82 @@ def contexts(bundle: Bundle, window: int = WINDOW) -> list[Context]:
     return list(each_context(bundle, window))
 
 
-def each_context(bundle: Bundle, window: int = WINDOW) -> Iterator[Context]:
+def each_context(
+    bundle: Bundle, window: int = WINDOW, wanted: Container[int] | None = None
+) -> Iterator[Context]:
     """The contexts by camera, episode and time, as the engine builds them (`clips.Window`): a clip without a
     memory leaves the window. Raises BundleError where a picture cannot be decoded.
+
+    wanted: numbers of the clips, from 0, whose contexts are given; None is all. Only their pictures are
+    decoded: those of a day would not fit into main memory.
     """
     written: dict[Span, str] = {}
     for memory in bundle.memories():  # by id: of two memories of a clip the newer stays
         written[_span(memory)] = memory.text
     past, stream = Window(window), None
-    for held in bundle.clips():
+    decoded: dict[Span, Clip] = {}
+    for number, held in enumerate(bundle.clips()):
         if held.opens or (held.camera, held.episode) != stream:
             past, stream = Window(window), (held.camera, held.episode)
-        clips, memories = past.push(held.decoded())
-        yield Context(_id(bundle.manifest.robot, clips, memories), clips, memories)
+        clips, memories = past.push(held)
+        if wanted is None or number in wanted:
+            # A clip that stands in several windows is one value: it is looked at once.
+            decoded = {_span(clip): decoded.get(_span(clip)) or clip.decoded() for clip in clips}
+            seen = tuple(decoded.values())
+            yield Context(_id(bundle.manifest.robot, seen, memories), seen, memories)
         if text := written.get(_span(held)):
             past.remember(text)
 
 
-def training_tasks(bundle: Bundle) -> list[TrainingTask]:
+def task_uid(bundle: Bundle, task: Task) -> str:
+    """Tells a task from all others, in whatever bundle it comes: STORE_ID/TASK_ID.
+
+    A bundle that was made of no store has no store's id; its own stands for it.
+    """
+    return f"{bundle.manifest.store_id or bundle.manifest.id}/{task.id}"
+
+
+def known_answers(bundles: Iterable[Bundle]) -> dict[str, str | None]:
+    """The right answer of each task, by uid, None where nobody knows it.
+
+    What people said of an answer counts before what the asker knew, in whatever of the bundles it comes.
+    """
+    tasks: dict[str, Task] = {}
+    said: dict[str, list[Feedback]] = {}
+    for bundle in bundles:
+        tasks |= {task_uid(bundle, task): task for task in bundle.tasks()}
+        store = bundle.manifest.store_id or bundle.manifest.id
+        for one in bundle.feedback():
+            said.setdefault(f"{store}/{one.task_id}", []).append(one)
+    return {uid: known_answer(task, said.get(uid, ())) for uid, task in tasks.items()}
+
+
+def training_tasks(bundle: Bundle, known: Mapping[str, str | None] | None = None) -> list[TrainingTask]:
     """The tasks of a bundle, in the order in which the robot got them.
 
     Only an answer known to be right is one to train on; what the robot answered is not. When it was seen:
-    the best evidence of a right answer, else the time that was asked about.
+    the best evidence of a right answer, else the time that was asked about. known: of `known_answers`, where
+    feedback may come in other bundles.
     """
+    known = known_answers([bundle]) if known is None else known
     spans = {memory.id: (memory.start_ns, memory.end_ns) for memory in bundle.memories()}
     found = []
     for task in bundle.tasks():
-        since, until = task.since_ns, task.until_ns
-        if task.known_answer and _same(task.known_answer, task.answer) and task.evidence:
+        since, until, answer = task.since_ns, task.until_ns, known[task_uid(bundle, task)]
+        if answer and _same(answer, task.answer) and task.evidence:
             since, until = spans.get(task.evidence[0], (since, until))
-        found.append(TrainingTask(task.question, task.known_answer, task.choices, since, until))
+        found.append(TrainingTask(task.question, answer, task.choices, since, until))
     return found
+
+
+def seen_facts(found: Iterable[Context], seed: int) -> dict[str, tuple[Fact, ...]]:
+    """What the newest clip of each context shows of the home that a robot's camera saw (`home_camera` with
+    this seed): context id -> facts, for `HomeTruth`. Raises ValueError for clips of another home's time.
+    """
+    return {
+        context.id: shown_in(seed, [frame.stamp_ns for frame in context.clips[-1].frames])
+        for context in found
+    }
 
 
 def home_facts(found: Iterable[Context], clips: int = STREAM_CLIPS) -> dict[str, tuple[Fact, ...]]:

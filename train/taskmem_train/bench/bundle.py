@@ -3,42 +3,60 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import dropwhile, islice
 from pathlib import Path
 
 from taskmem_ros.clips import FAILED, NS, Clip, Gap
-from taskmem_ros.exchange import Bundle
+from taskmem_ros.exchange import Bundle, BundledClip
+from taskmem_ros.home import Fact, HomeQuestion, read_question
 from taskmem_ros.memory import Memory, Task
 from taskmem_ros.recall import match_choice
 from taskmem_train.bench.judges import normalized
 from taskmem_train.bench.public import LIST_INSTRUCTION
 from taskmem_train.bench.types import FIRST_DAY_NS, Dataset, Question, StreamItem, digest
+from taskmem_train.bundles import known_answers, task_uid
+from taskmem_train.home import shown_in
 
 YEAR_NS = 365 * 24 * 3600 * NS  # a clock that stands lower counts from its own start, not from 1970
 
 
-def bundle_dataset(paths: Sequence[str | Path]) -> Dataset:
+def bundle_dataset(
+    paths: Sequence[str | Path],
+    *,
+    wanted: Callable[[str], bool] | None = None,
+    home_seed: int | None = None,
+) -> Dataset:
     """The clips of some bundles as streams, and their tasks with a known answer as questions.
 
     A stream is a run of one camera's clips at whose first the policy's window was empty. A question is about
     the stream with the memory that a right answer stands on, else the one that shows most of the time that
     was asked about, else the latest before it was asked. It is revealed when it was asked. Of a task that is
-    in several bundles the first is taken. `skipped` names the others.
+    in several bundles the first is taken. `skipped` names the others. An answer is known by the feedback in
+    any of the bundles, else by who asked.
 
+    wanted: whether a task, by its `task_uid`, is asked at all. home_seed: of the home that the robots' camera
+    shows in the demo; then what clips show is known, and questions are the home's own.
     Pictures are read when a stream is observed, one clip at a time. Raises ValueError for a bundle that is
     given twice, BundleError for a file that is none.
     """
     runs: list[_Run] = []
     tasks: list[tuple[Path, str, Task, Memory | None]] = []
     ids: dict[str, Path] = {}
-    for path in map(Path, paths):
-        with Bundle.open(path) as bundle:
-            if (same := ids.setdefault(bundle.manifest.id, path)) is not path:
-                raise ValueError(f"{path} has the same content as {same}; give each bundle once")
+    with ExitStack() as stack:
+        bundles = [stack.enter_context(Bundle.open(path)) for path in map(Path, paths)]
+        known = known_answers(bundles)
+        for bundle in bundles:
+            if (same := ids.setdefault(bundle.manifest.id, bundle.path)) is not bundle.path:
+                raise ValueError(f"{bundle.path} has the same content as {same}; give each bundle once")
             runs += _runs(bundle)
-            tasks += [(path, bundle.manifest.robot, *found) for found in _tasks(bundle)]
+            tasks += [
+                (bundle.path, bundle.manifest.robot, *found)
+                for uid, *found in _tasks(bundle, known)
+                if wanted is None or wanted(uid)
+            ]
     runs.sort(key=lambda run: (run.start_ns, run.id))
     asked: dict[str, list[Question]] = {run.id: [] for run in runs}
     keys: set[str] = set()
@@ -49,8 +67,8 @@ def bundle_dataset(paths: Sequence[str | Path]) -> Dataset:
             skipped.append(f"task {task.id} of {path.name} ({task.question!r:.60}): {why}")
         else:
             keys.add(task_id(robot, task))
-            asked[run.id].append(_question(task, run))
-    streams = tuple(_item(run, asked[run.id]) for run in runs if asked[run.id])
+            asked[run.id].append(_question(task, run, home=home_seed is not None))
+    streams = tuple(_item(run, asked[run.id], home_seed) for run in runs if asked[run.id])
     return Dataset("bundle", streams, "as bundled", LIST_INSTRUCTION, skipped=tuple(skipped))
 
 
@@ -95,12 +113,16 @@ def _runs(bundle: Bundle) -> list[_Run]:
     return runs
 
 
-def _tasks(bundle: Bundle) -> Iterator[tuple[Task, Memory | None]]:
-    """Each task with the memory that its answer stands on, where the answer is known to be right."""
+def _tasks(bundle: Bundle, known: Mapping[str, str | None]) -> Iterator[tuple[str, Task, Memory | None]]:
+    """Each task's uid, the task with the answer known now, and the memory that its answer stands on, where
+    that answer is known to be right.
+    """
     memories = {memory.id: memory for memory in bundle.memories()}
     for task in bundle.tasks():
+        uid = task_uid(bundle, task)
+        task = replace(task, known_answer=known[uid])
         right = task.answer and task.known_answer and normalized(task.answer) == normalized(task.known_answer)
-        yield task, memories.get(task.evidence[0]) if right and task.evidence else None
+        yield uid, task, memories.get(task.evidence[0]) if right and task.evidence else None
 
 
 def _run_of(task: Task, evidence: Memory | None, runs: Sequence[_Run]) -> _Run | None:
@@ -136,28 +158,45 @@ def _unusable(task: Task, run: _Run | None) -> str:
     return ""
 
 
-def _question(task: Task, run: _Run) -> Question:
+def _question(task: Task, run: _Run, home: bool) -> Question:
     answer = match_choice(task.known_answer, task.choices) if task.choices else task.known_answer
     kind = f"{task.kind}/{task.source}" if task.source else task.kind
     # Asked by another clock than the camera's: then it was after the recording.
     same_clock = run.shift_ns == 0 or task.asked_ns < YEAR_NS
     reveal_ns = task.asked_ns + run.shift_ns if same_clock else None
-    return Question(task_id(run.robot, task), task.question, kind, answer, task.choices, reveal_ns)
+    query = read_question(task.question) if home and not task.choices else None
+    of_home = HomeQuestion(task.question, query.kind, answer, query) if query else None
+    return Question(task_id(run.robot, task), task.question, kind, answer, task.choices, reveal_ns, of_home)
 
 
-def _item(run: _Run, questions: Sequence[Question]) -> StreamItem:
-    return StreamItem(run.id, tuple(questions), _observe(run), digest([run.id, run.clips]), run.clips)
+def _item(run: _Run, questions: Sequence[Question], home_seed: int | None) -> StreamItem:
+    facts = {} if home_seed is None else _facts(run, home_seed)
+    told = [run.id, run.clips] if home_seed is None else [run.id, run.clips, home_seed]
+    return StreamItem(run.id, tuple(questions), _observe(run), digest(told), run.clips, facts)
+
+
+def _facts(run: _Run, seed: int) -> dict[int, tuple[Fact, ...]]:
+    """What each clip of a run shows, by its start in the stream's time."""
+    with Bundle.open(run.path) as bundle:
+        return {
+            clip.start_ns + run.shift_ns: shown_in(seed, [frame.stamp_ns for frame in clip.frames])
+            for clip in _held(bundle, run)
+        }
+
+
+def _held(bundle: Bundle, run: _Run) -> Iterator[BundledClip]:
+    first = (run.camera, run.episode, run.start_ns)
+    held = dropwhile(lambda clip: (clip.camera, clip.episode, clip.start_ns) != first, bundle.clips())
+    return islice(held, run.clips)
 
 
 def _observe(run: _Run) -> Callable[[], Iterator[Clip | Gap]]:
     """Reads a run from its file anew: its clips, and the time between them that nobody watched."""
     stream = (run.camera, run.episode)
-    first = (*stream, run.start_ns)
 
     def observe() -> Iterator[Clip | Gap]:
         with Bundle.open(run.path) as bundle:
-            held = dropwhile(lambda clip: (clip.camera, clip.episode, clip.start_ns) != first, bundle.clips())
-            clips = (clip.decoded() for clip in islice(held, run.clips))
+            clips = (clip.decoded() for clip in _held(bundle, run))
             # A clip that failed on the robot is to be watched again, and is no gap.
             gaps = [
                 gap

@@ -31,8 +31,8 @@ Questions are answered by the bare model, with the adapter off.
 
 ## Before and after
 
-Accuracy on {questions} held-out questions about {streams} streams: the share answered rightly from memory
-alone, with {confidence:.0%} intervals by a bootstrap over streams.
+Accuracy on {questions} held-out questions in {groups} {drawn_by}: the share answered rightly from memory
+alone, with {confidence:.0%} intervals by a bootstrap over these.
 
 {accuracy}
 
@@ -96,7 +96,8 @@ def card(report: GateReport) -> str:
         revision=f", revision `{report.base_revision}`" if report.base_revision else "",
         replaces=f"adapter `{report.in_use_name}`" if report.in_use_name else "no adapter (the bare model)",
         questions=len(report.candidate.questions),
-        streams=len(set(report.candidate.groups)),
+        groups=len(set(report.candidate.groups)),
+        drawn_by=report.candidate.drawn_by,
         confidence=report.rules.confidence,
         accuracy=_accuracy_table(report),
         truth=_truth_table(report),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from taskmem_ros.policy import MemoryPolicy
 from taskmem_train.bench.command import make_judge, make_reader
+from taskmem_train.bench.judges import ExactJudge, HomeJudge, Judge
 from taskmem_train.bench.settings import BenchConfig
 from taskmem_train.gate.folder import REFUSED_FILE, check_adapter, publish, refuse
 from taskmem_train.gate.held_out import HeldOut, measure
@@ -54,8 +55,9 @@ def run_gate(
     found = measure(
         tasks.dataset, policy, run.adapter, run.questions, run.folder / GATE,
         in_use=config.adapter_in_use or None, quality=_quality(config), reader=make_reader(parts, policy),
-        judge=make_judge(parts), temperature=config.temperature, max_new_tokens=run.config.max_new_tokens,
-        window=config.window, at_once=config.at_once, seed=config.seed, progress=progress,
+        judge=_judge(config, parts), temperature=config.temperature, max_new_tokens=run.config.max_new_tokens,
+        window=config.window, at_once=config.at_once, block=config.block, seed=config.seed,
+        progress=progress,
     )  # fmt: skip
     report = _report(run, config, policy, tasks, found)
     notes = _notes(tasks, found)
@@ -69,6 +71,12 @@ def run_gate(
 def _load(run: TrainedRun, config: GateConfig) -> MemoryPolicy:
     how = {"quantization": run.config.quantization, "dtype": config.dtype or run.config.dtype}
     return MemoryPolicy.load(run.config.model, **how, device=config.device)
+
+
+def _judge(config: GateConfig, parts: BenchConfig) -> Judge | None:
+    if config.judge == "auto" and config.home_seed >= 0:
+        return HomeJudge(ExactJudge())
+    return make_judge(parts)
 
 
 def _quality(config: GateConfig) -> tuple[QualityJudge, str] | None:
@@ -86,6 +94,7 @@ def _report(
 ) -> GateReport:
     gate = {name: value for name, value in asdict(config).items() if name not in _OF_THIS_MACHINE}
     about = {"skipped": tasks.dataset.skipped, "clips_trained_on": tasks.clips_trained_on}
+    about |= {"left_out": tasks.left_out, "drawn_by": found.candidate.drawn_by}
     return GateReport.judge(
         name=config.name or run.folder.resolve().name,
         kind=run.config.adapter,
@@ -104,9 +113,16 @@ def _report(
 
 def _notes(tasks: HeldOutTasks, found: HeldOut) -> tuple[str, ...]:
     notes = [f"not asked: {line}" for line in tasks.dataset.skipped]
+    if tasks.left_out:
+        notes.append(f"{tasks.left_out} tasks of the bundles were trained on and are not asked.")
     if tasks.clips_trained_on:
         notes.append(
             f"{tasks.clips_trained_on} of {tasks.clips} held-out clips were trained on; others may gain less."
+        )
+    if found.candidate.drawn_by != "streams":
+        notes.append(
+            f"There are few streams, so {found.candidate.drawn_by} are drawn: intervals take those that lie "
+            "further apart as independent of each other."
         )
     for name, truth in found.truth.items():
         if truth.ungraded:

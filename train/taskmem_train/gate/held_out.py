@@ -20,7 +20,7 @@ from taskmem_train.bench.types import Dataset, StreamItem
 from taskmem_train.bench.writing import memory_file
 from taskmem_train.gate.card import MOST_EXAMPLES
 from taskmem_train.gate.fidelity import Truth, judged
-from taskmem_train.gate.measures import Measures
+from taskmem_train.gate.measures import Measures, blocks
 from taskmem_train.gate.report import Example
 from taskmem_train.judges.types import QualityJudge
 from taskmem_train.prompts import PromptBatch
@@ -56,6 +56,7 @@ def measure(
     max_new_tokens: int | None = None,
     window: int = 5,
     at_once: int = 16,
+    block: int = 0,
     seed: int = 0,
     progress: bool = True,
 ) -> HeldOut:
@@ -65,7 +66,8 @@ def measure(
     candidate, in_use: adapters' folders. questions: recent ones, for the prompt; the bare policy gets them.
     quality: a judge of what memories state, with what tells its grades from another's; the demo home's truth
     is known without one. reader: by default the policy itself. judge: as of `run_stream_benchmark`.
-    max_new_tokens: of a memory. Leaves the policy without an adapter. Raises ValueError, OSError, LoadError.
+    max_new_tokens: of a memory. block: see `measures.blocks`. Leaves the policy without an adapter. Raises
+    ValueError, OSError, LoadError.
     """
     out = Path(out)
     # Nothing is written of a stream that nobody asks about.
@@ -96,17 +98,21 @@ def measure(
         policy.unload_adapter()
     folders = {name: out / "memories" / result.settings["banks"][name] for name in systems}
     truth = judged(dataset, folders, *quality, out / "grades.db") if quality else {}
-    found = [_measures(result, name, truth.get(name)) for name in systems]
+    found = [_measures(dataset, result, name, truth.get(name), block) for name in systems]
     return HeldOut(*found, examples=_examples(dataset, folders), truth=truth)
 
 
-def _measures(result: Result, system: str, truth: Truth | None) -> Measures:
+def _measures(dataset: Dataset, result: Result, system: str, truth: Truth | None, block: int) -> Measures:
     """truth: by a judge; None: as far as the run itself knew it."""
     scored, held = result.scored[system], result.row(system).memories
     known = truth or held
+    streams = tuple(one.stream for one in scored)
+    asked = {q.id: q.reveal_ns for stream in dataset.streams for q in stream.questions}
+    order = [float("inf") if asked[one.question] is None else asked[one.question] for one in scored]
+    drawn = blocks(streams, order, block)
     return Measures(
         questions=tuple(one.question for one in scored),
-        groups=tuple(one.stream for one in scored),
+        groups=drawn or streams,
         kinds=tuple(one.kind for one in scored),
         answered=tuple(one.answered for one in scored),
         right=tuple(one.right for one in scored),
@@ -115,6 +121,7 @@ def _measures(result: Result, system: str, truth: Truth | None) -> Measures:
         clips=held.clips,
         failed=held.failed,
         tokens_per_memory=held.tokens_per_memory or 0.0,
+        drawn_by=f"blocks of {block} consecutive questions" if drawn else "streams",
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+FEW_STREAMS = 8  # below, a bootstrap over streams says nothing
+
 
 @dataclass(frozen=True)
 class Measures:
     """What came of N held-out questions, and of the memories that they were answered from.
 
-    questions: (N,) ids; two measures are compared on the same ones in the same order. groups: (N,) the stream
-    of each. kinds: (N,). answered, right: (N,); right is answered, too. A failed call is neither. stated,
+    questions: (N,) ids; two measures are compared on the same ones in the same order. groups: (N,) what
+    each stands or falls with, and drawn_by what that is: its stream, or a block of consecutive questions.
+    kinds: (N,). answered, right: (N,); right is answered, too. A failed call is neither. stated,
     true: statements in all memories, and how many are so. clips, failed: clips that were watched, and those
     that got no memory. tokens_per_memory: mean over the memories, 0 without any.
 
@@ -28,6 +31,7 @@ class Measures:
     clips: int
     failed: int
     tokens_per_memory: float
+    drawn_by: str = "streams"
 
     def __post_init__(self) -> None:
         for item in fields(self)[:5]:
@@ -73,6 +77,26 @@ class Measures:
     def of_kind(self, kind: str) -> list[int]:
         """Which questions are of a kind."""
         return [number for number, name in enumerate(self.kinds) if name == kind]
+
+
+def blocks(groups: Sequence[str], order: Sequence[float], size: int) -> tuple[str, ...] | None:
+    """Blocks of `size` consecutive questions of each stream, where there are fewer than FEW_STREAMS streams.
+
+    groups: (N,) the streams; order: (N,) when each question was asked. Of a robot that is on all day, the
+    questions are about one stream, of which a bootstrap can draw nothing; questions that were asked one after
+    the other are still about much the same memories, and stay together. A stream's last block may be longer.
+    None where streams do, or with a size of 0.
+    """
+    streams = list(dict.fromkeys(groups))
+    if not size or len(streams) >= FEW_STREAMS:
+        return None
+    found = [""] * len(groups)
+    for stream in streams:
+        numbers = sorted((n for n, group in enumerate(groups) if group == stream), key=lambda n: order[n])
+        most = max(1, len(numbers) // size)
+        for place, number in enumerate(numbers):
+            found[number] = f"{stream} #{min(place // size, most - 1)}"
+    return tuple(found)
 
 
 def share(part: int, whole: int) -> float | None:

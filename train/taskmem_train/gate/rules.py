@@ -26,7 +26,7 @@ class GateRules:
     max_failed_gain: float = _rule(0.0, "clips without a memory may be more by at most this share")
     allow_unchecked: bool = _rule(False, "publish although nobody checked whether memories are true")
     confidence: float = _rule(CONFIDENCE, "of the interval of the gain")
-    resamples: int = _rule(RESAMPLES, "of the bootstrap over streams")
+    resamples: int = _rule(RESAMPLES, "of the bootstrap over streams, or blocks of questions")
     seed: int = _rule(0, "of the bootstrap")
 
 
@@ -71,11 +71,12 @@ def decide(candidate: Measures, in_use: Measures, task_prompt: Measures | None, 
 
 
 def _enough(candidate: Measures, rules: GateRules) -> Check:
-    count, streams = len(candidate.questions), len(set(candidate.groups))
+    count, groups = len(candidate.questions), len(set(candidate.groups))
+    how = "about" if candidate.drawn_by == "streams" else "in"
     return Check(
         "questions",
         count >= max(1, rules.min_questions),
-        f"{count} held-out questions about {streams} streams were asked; it takes at least "
+        f"{count} held-out questions {how} {groups} {candidate.drawn_by} were asked; it takes at least "
         f"{max(1, rules.min_questions)}.",
     )
 
@@ -86,9 +87,8 @@ def _better(candidate: Measures, in_use: Measures, rules: GateRules) -> Check:
     low, high = found.interval.low, found.interval.high
     said = f"accuracy is {_percent(candidate.accuracy)} against {_percent(in_use.accuracy)} of what is in use"
     if low is None:
-        return Check(
-            "accuracy", False, f"The {said}, on one stream only; an interval needs at least two streams."
-        )
+        what = candidate.drawn_by
+        return Check("accuracy", False, f"The {said}, of one of the {what} only; an interval needs two.")
     return Check(
         "accuracy",
         low > rules.min_gain + EXACT,

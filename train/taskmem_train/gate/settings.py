@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from taskmem_train.bench.settings import JUDGES
+from taskmem_train.gate.measures import FEW_STREAMS
 from taskmem_train.gate.rules import GateRules
 from taskmem_train.roles import ROLES
 
 QUALITIES = ("none", "endpoint", "local")
+HELD_OUT = OTHER, REST = ("other", "rest")
 
 
 def _setting(default, help: str, **metadata):
@@ -28,6 +30,16 @@ class GateConfig(GateRules):
     questions: int = _setting(4, "home: of each role about each home")
     clips: int = _setting(12, "home: of each home")
     bundle: tuple[str, ...] = _setting((), "or task bundles; their tasks with a known answer are asked")
+    held_out: str = _setting(
+        "other",
+        "bundle: refuse bundles with tasks that were trained on (other), or ask all but those (rest)",
+        choices=HELD_OUT,
+    )
+    tasks: tuple[str, ...] = _setting((), "bundle: the tasks that are asked, STORE_ID/TASK_ID; else all")
+    home_seed: int = _setting(-1, "bundle: the demo home that the robot's camera saw: its truth is known")
+    block: int = _setting(
+        0, f"below {FEW_STREAMS} streams: so many consecutive questions are drawn as one; 0: streams are"
+    )
 
     quality: str = _setting("none", "bundle: who checks that memories are true", choices=QUALITIES)
     quality_model: str = _setting("", "of an endpoint, or a model that sees (local)")
@@ -50,8 +62,14 @@ class GateConfig(GateRules):
             raise ValueError("give either --home ROLE or --bundle FILE to ask about")
         if unknown := [role for role in self.roles if role not in ROLES]:
             raise ValueError(f"home role {unknown[0]!r} is not known; use {', '.join(ROLES)}, joined by +")
-        if self.home and self.quality != "none":
+        if (self.home or self.home_seed >= 0) and self.quality != "none":
             raise ValueError(f"quality is {self.quality!r}; the demo home's truth is known, so leave it away")
+        if self.held_out not in HELD_OUT:
+            raise ValueError(f"held_out is {self.held_out!r}; it must be one of {', '.join(HELD_OUT)}")
+        if self.home and (self.tasks or self.home_seed >= 0 or self.held_out != OTHER):
+            raise ValueError("--tasks, --home-seed and --held-out are about bundles; give --bundle FILE")
+        if self.block < 0:
+            raise ValueError(f"block is {self.block}; it must be 0 or more questions")
         if (self.quality != "none") != bool(self.quality_model):
             raise ValueError(f"quality is {self.quality!r}; it and --quality-model go together")
         if (self.quality == "endpoint") != bool(self.quality_url):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from taskmem_ros.exchange import Bundle
+from taskmem_ros.memory import Task
 from taskmem_ros.policy.adapter import CONFIG_FILE, WEIGHTS_FILE
 from taskmem_train.bench.bundle import bundle_dataset, task_id
 from taskmem_train.bench.home import home_dataset
 from taskmem_train.bench.types import Dataset
-from taskmem_train.gate.settings import GateConfig
+from taskmem_train.bundles import task_uid
+from taskmem_train.gate.settings import REST, GateConfig
 from taskmem_train.phase_two.settings import PhaseTwoConfig
 from taskmem_train.seeds import seed_range
 from taskmem_train.settings import read_settings
@@ -68,28 +70,42 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class HeldOutTasks:
-    """dataset: what to ask. clips, clips_trained_on: of bundles, and how many of them the run has seen."""
+    """dataset: what to ask. clips, clips_trained_on: of bundles, and how many of them the run has seen.
+
+    left_out: tasks of the bundles that were trained on, and so are not asked.
+    """
 
     dataset: Dataset
     clips: int = 0
     clips_trained_on: int = 0
+    left_out: int = 0
 
 
 def held_out_tasks(config: GateConfig, run: TrainedRun) -> HeldOutTasks:
     """The homes or bundles of the settings.
 
-    Raises ValueError that names a home or a task that was trained on, and BundleError.
+    Raises ValueError that names a home or a task that was trained on, and BundleError. Where the rest of
+    bundles' tasks is asked, tasks that were trained on are left out, and their clips may be the same.
     """
     trained, asked = _clips(run.bundles()), _clips(config.bundle)
     seeds = seed_range(config.seeds) if config.home else ()
-    _check_homes(run, _homes(trained), {*seeds, *_homes(asked)})
+    rest = config.held_out == REST
+    _check_homes(run, _homes(trained), {*seeds, *(() if rest else _homes(asked))})
+    left_out = 0
     if config.home:
         how = {"questions": config.questions, "clips": config.clips, "roles": config.roles}
         dataset = home_dataset(seeds, **how, recent_seeds=())
     else:
-        dataset = bundle_dataset(config.bundle)
-        _check_tasks(run, dataset)
-    return HeldOutTasks(dataset, len(asked), len(asked & trained))
+        fitted_to = _fitted_to(run)
+        names = {uid: task_id(robot, task) for uid, (robot, task) in _all_tasks(config.bundle).items()}
+        chosen = {uid for uid in names if not config.tasks or uid in config.tasks}
+        if rest:
+            left_out = sum(names[uid] in fitted_to for uid in chosen)
+            chosen = {uid for uid in chosen if names[uid] not in fitted_to}
+        seed = None if config.home_seed < 0 else config.home_seed
+        dataset = bundle_dataset(config.bundle, wanted=chosen.__contains__, home_seed=seed)
+        _check_tasks(run, fitted_to, dataset)
+    return HeldOutTasks(dataset, len(asked), len(asked & trained), left_out)
 
 
 def _check_homes(run: TrainedRun, bundled: set[int], asked: set[int]) -> None:
@@ -102,27 +118,41 @@ def _check_homes(run: TrainedRun, bundled: set[int], asked: set[int]) -> None:
             )
 
 
-def _check_tasks(run: TrainedRun, dataset: Dataset) -> None:
-    fitted_to = _fitted_to(run)
+def _check_tasks(run: TrainedRun, fitted_to: Mapping[str, str], dataset: Dataset) -> None:
     for stream in dataset.streams:
         for question in stream.questions:
             if question.id in fitted_to:
                 raise ValueError(
                     f"task {fitted_to[question.id]} was trained on ({question.text!r}, bundle in "
-                    f"{run.folder}/config.yaml); take bundles of other tasks"
+                    f"{run.folder}/config.yaml); take bundles of other tasks, or ask the rest of them "
+                    "(--held-out rest)"
                 )
 
 
 def _fitted_to(run: TrainedRun) -> dict[str, str]:
     """task_id -> number and bundle of the tasks that a run was fitted to, as of `read_source`: the newest,
-    and where the judge knew answers, all.
+    and where the judge knew answers, all. Of those that it might learn from, if its settings name them.
     """
     found: list[tuple[str, str]] = []
+    allowed = set(run.config.tasks)
     for path in run.bundles():
         with Bundle.open(path) as bundle:
-            robot = bundle.manifest.robot
-            found += [(task_id(robot, task), f"{task.id} of {path.name}") for task in bundle.tasks()]
+            found += [
+                (task_id(bundle.manifest.robot, task), f"{task.id} of {path.name}")
+                for task in bundle.tasks()
+                if not allowed or task_uid(bundle, task) in allowed
+            ]
     return dict(found if run.config.judge == "answerability" else found[-run.config.questions :])
+
+
+def _all_tasks(paths: Sequence[str | Path]) -> dict[str, tuple[str, Task]]:
+    """uid -> (robot, task) of all tasks in some bundles."""
+    found: dict[str, tuple[str, Task]] = {}
+    for path in paths:
+        with Bundle.open(path) as bundle:
+            robot = bundle.manifest.robot
+            found |= {task_uid(bundle, task): (robot, task) for task in bundle.tasks()}
+    return found
 
 
 def _clips(paths: Sequence[str | Path]) -> set[BundledClipKey]:

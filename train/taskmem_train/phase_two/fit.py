@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import timedelta
 from pathlib import Path
 
@@ -250,11 +250,14 @@ def _settle(path: Path, config: PhaseTwoConfig) -> None:
     }
     if path.exists():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        changed = [name for name, value in values.items() if before.get(name) != value]
+        # A setting that is younger than the run had its default.
+        defaults = {item.name: item.default for item in fields(config)}
+        changed = [name for name, value in values.items() if before.get(name, value) != value]
+        changed += [name for name in values.keys() - before.keys() if getattr(config, name) != defaults[name]]
         if changed:
             name = changed[0]
             raise ValueError(
-                f"{path} is of a run with {name} {before.get(name)!r}, not {values[name]!r}; "
+                f"{path} is of a run with {name} {before.get(name, defaults[name])!r}, not {values[name]!r}; "
                 "take another folder"
             )
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")

@@ -16,19 +16,13 @@ def _setting(default, help: str, **metadata):
 
 
 @dataclass(frozen=True)
-class PhaseTwoConfig:
-    """Everything that the result follows from, besides the model and the clips themselves."""
+class LearnConfig:
+    """How an adapter is learned from contexts and tasks, wherever those come from."""
 
     model: str = _setting("demo", "demo, a folder or a hub id")
     quantization: str = _setting("none", "none or nf4", choices=("none", "nf4"))
     dtype: str = _setting("auto", "auto, float32, bfloat16")
     device: str = _setting("auto", "auto, cpu, cuda")
-    bundle: tuple[str, ...] = _setting((), "task bundles to learn from")
-    home: str = _setting("", f"or a role of the demo home, several joined by +: {', '.join(ROLES)}")
-    home_seeds: str = _setting("2400000-2400029", "the homes whose clips are learned from, FIRST-LAST")
-    home_clips: int = _setting(6, "clips of each home")
-    asked_seeds: str = _setting("2450000-2450039", "the homes that the recent questions are about")
-    home_answers: int = _setting(4, "answered questions of each role about each home, for answerability")
     questions: int = _setting(5, "recent questions that are learned from")
     contexts: int = _setting(0, "at most so many contexts, 0: all")
     candidates: int = _setting(8, "memories sampled for each context")
@@ -44,6 +38,9 @@ class PhaseTwoConfig:
     quality: str = _setting("truth", "who checks that memories are true", choices=QUALITIES)
     judge_model: str = _setting("", "of a local or endpoint judge")
     judge_url: str = _setting("", "base URL of an endpoint judge")
+    home_seed: int = _setting(
+        -1, "bundles of a robot in the demo home: which home its camera saw, so that truth can judge"
+    )
     true_only: bool = _setting(True, "choose no memory that states anything untrue")
     truth_pairs: float = _setting(
         0.5, "pairs of a true memory over a false one, for each pair of the judge's"
@@ -72,16 +69,8 @@ class PhaseTwoConfig:
             value, choices = getattr(self, item.name), item.metadata.get("choices")
             if choices and value not in choices:
                 raise ValueError(f"{item.name} is {value!r}; it must be one of {', '.join(choices)}")
-        if bool(self.home) == bool(self.bundle):
-            raise ValueError("give either --home ROLE or --bundle FILE to learn from")
-        if unknown := [role for role in self.roles if role not in ROLES]:
-            raise ValueError(f"home role {unknown[0]!r} is not known; use {', '.join(ROLES)}, joined by +")
         if self.candidates < 2:
             raise ValueError(f"candidates is {self.candidates}; a preference needs at least 2")
-        if self.bundle and "truth" in (self.judge, self.quality):
-            raise ValueError(
-                "only the demo home's truth is known; for a bundle take another judge and quality"
-            )
         if self.adapter == "lora" and self.scale != 1.0:
             raise ValueError(f"scale is {self.scale}; only a steering vector is scaled")
         if bool(self.sampler) != bool(self.sampler_model):
@@ -93,11 +82,43 @@ class PhaseTwoConfig:
             if kind == "endpoint" and not self.judge_url:
                 raise ValueError(f"--{name} endpoint needs --judge-url, as in http://localhost:8000/v1")
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Of the demo home; empty for bundles."""
-        return tuple(self.home.split("+")) if self.home else ()
+    def check_truth(self) -> None:
+        """Raise ValueError where truth is to judge a bundle, and nobody said which home it shows."""
+        if self.home_seed < 0 and "truth" in (self.judge, self.quality):
+            raise ValueError(
+                "only the demo home's truth is known; for a bundle take another judge and quality, or name "
+                "the home that it shows with --home-seed"
+            )
 
     def layer_of(self, layers: int) -> int:
         """The steering vector's layer in a model of so many."""
         return layers * 22 // 48 if self.layer < 0 else self.layer
+
+
+@dataclass(frozen=True)
+class PhaseTwoConfig(LearnConfig):
+    """Everything that the result follows from, besides the model and the clips themselves."""
+
+    bundle: tuple[str, ...] = _setting((), "task bundles to learn from")
+    tasks: tuple[str, ...] = _setting((), "their tasks, STORE_ID/TASK_ID, that may be learned from; else all")
+    home: str = _setting("", f"or a role of the demo home, several joined by +: {', '.join(ROLES)}")
+    home_seeds: str = _setting("2400000-2400029", "the homes whose clips are learned from, FIRST-LAST")
+    home_clips: int = _setting(6, "clips of each home")
+    asked_seeds: str = _setting("2450000-2450039", "the homes that the recent questions are about")
+    home_answers: int = _setting(4, "answered questions of each role about each home, for answerability")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.home) == bool(self.bundle):
+            raise ValueError("give either --home ROLE or --bundle FILE to learn from")
+        if unknown := [role for role in self.roles if role not in ROLES]:
+            raise ValueError(f"home role {unknown[0]!r} is not known; use {', '.join(ROLES)}, joined by +")
+        if self.bundle:
+            self.check_truth()
+        if not self.bundle and (self.tasks or self.home_seed >= 0):
+            raise ValueError("--tasks and --home-seed are about bundles; give them with --bundle FILE")
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Of the demo home; empty for bundles."""
+        return tuple(self.home.split("+")) if self.home else ()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from taskmem_ros.exchange import Bundle
 from taskmem_ros.home import Fact, look_up
-from taskmem_train.bundles import contexts as bundle_contexts
-from taskmem_train.bundles import training_tasks
+from taskmem_train.bundles import each_context, known_answers, seen_facts, task_uid, training_tasks
 from taskmem_train.contexts import Context, Memorizer, TrainingTask, live
 from taskmem_train.home import HomeStream, home_stream, recent_questions, role_questions
 from taskmem_train.phase_two.settings import PhaseTwoConfig
@@ -35,14 +35,11 @@ def read_source(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
 
     Raises ValueError where there is nothing to learn from, BundleError for a file that is no bundle.
     """
-    source = _home(config, memorizer) if config.home else _bundles(config.bundle)
+    source = _home(config, memorizer) if config.home else _bundles(config)
     if not source.contexts or not source.tasks:
         lacking = "clips" if not source.contexts else "tasks"
         raise ValueError(f"there are no {lacking} to learn from in {config.home or ', '.join(config.bundle)}")
-    count = config.contexts or len(source.contexts)
-    # Spread over all of them: neighbours in time show nearly the same.
-    chosen = source.contexts[:: max(1, len(source.contexts) // count)][:count]
-    return replace(source, contexts=chosen, tasks=source.tasks[-config.questions :])
+    return replace(source, tasks=source.tasks[-config.questions :])
 
 
 def _home(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
@@ -53,7 +50,8 @@ def _home(config: PhaseTwoConfig, memorizer: Memorizer) -> Source:
     asked = zip(*(recent_questions(role, seeds, each) for role in config.roles))
     tasks = tuple(TrainingTask(question.text, question.answer) for some in asked for question in some)
     contexts = tuple(context for context, _ in live(memorizer, seen))
-    return Source(contexts, tasks, tuple(_answered(streams, config)), facts)
+    chosen = tuple(contexts[number] for number in _spread(len(contexts), config))
+    return Source(chosen, tasks, tuple(_answered(streams, config)), facts)
 
 
 def _answered(streams: Sequence[HomeStream], config: PhaseTwoConfig) -> Iterator[TrainingTask]:
@@ -70,14 +68,26 @@ def _answered(streams: Sequence[HomeStream], config: PhaseTwoConfig) -> Iterator
                 )
 
 
-def _bundles(paths: Sequence[str]) -> Source:
+def _bundles(config: PhaseTwoConfig) -> Source:
     contexts: list[Context] = []
     tasks: list[TrainingTask] = []
-    for path in paths:
-        bundle = Bundle.open(path)
-        try:
-            contexts += bundle_contexts(bundle)
-            tasks += training_tasks(bundle)
-        finally:
-            bundle.close()
-    return Source(tuple(contexts), tuple(tasks), tuple(task for task in tasks if task.answer))
+    with ExitStack() as stack:
+        bundles = [stack.enter_context(Bundle.open(path)) for path in config.bundle]
+        known, wanted = known_answers(bundles), _spread(sum(b.manifest.clips for b in bundles), config)
+        first = 0
+        for bundle in bundles:
+            count = bundle.manifest.clips
+            contexts += each_context(bundle, wanted={n - first for n in wanted if first <= n < first + count})
+            first += count
+            asked = zip(bundle.tasks(), training_tasks(bundle, known))
+            tasks += [
+                one for task, one in asked if not config.tasks or task_uid(bundle, task) in config.tasks
+            ]
+    facts = seen_facts(contexts, config.home_seed) if config.home_seed >= 0 else {}
+    return Source(tuple(contexts), tuple(tasks), tuple(task for task in tasks if task.answer), facts)
+
+
+def _spread(count: int, config: PhaseTwoConfig) -> range:
+    """Numbers of the contexts that are learned from, spread over all: neighbours show nearly the same."""
+    most = config.contexts or max(1, count)
+    return range(0, count, max(1, count // most))[:most]
