@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from taskmem_ros import __version__
-from taskmem_ros.cli import ask, bundle, doctor, export, index, ingest, keep, look, report
+from taskmem_ros.cli import ask, bundle, doctor, export, index, ingest, keep, keys, look, report
 from taskmem_ros.cli.ros import NoRos, import_node_module
 from taskmem_ros.memory import StoreError
 
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     keep.add_commands(commands)
     export.add_commands(commands)
     bundle.add_commands(commands)
+    keys.add_commands(commands)
     doctor.add_commands(commands)
     for name, (_module, text) in NODE_COMMANDS.items():
         commands.add_parser(name, help=f"{text} (needs ROS 2)", add_help=False)

@@ -228,7 +228,7 @@ def revoke(path: str | Path, what: str) -> TrustedKey:
         raise KeyFileError(f"{path} has no key {what!r}; give an id or a name out of `taskmem keys list`")
     key = replace(next(iter(chosen.values()), None) or TrustedKey.from_line(what), revoked=True)
     kept = [text if old is None or old.id != key.id else key.line for text, old in lines]
-    _write_lines(path, list(dict.fromkeys(kept)) if key.line in kept else [*kept, key.line])
+    _write_lines(path, kept if key.line in kept else [*kept, key.line])
     return key
 
 
