@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import BeftConfig, LoraConfig, get_peft_model
+from peft import BeftConfig, LoraConfig, PeftModel, get_peft_model
 from tiny_models import make_clip, make_folder
 from transformers import AutoModelForImageTextToText
 
 from taskmem_ros.policy import LoadError, MemoryPolicy
+from taskmem_ros.policy.adapter import Adapter
 from taskmem_ros.policy.load import file_hash
 
 STEER = dict(target_modules=r".*language_model\.layers\.1\.mlp\.down_proj")
@@ -83,6 +84,63 @@ def test_swapping_kinds_and_back_gives_the_same_memories(random_folder, adapters
         policy.set_adapter(adapters[kind])
         assert seen.setdefault(kind, memory(policy)) == memory(policy)
     assert len(set(seen.values())) == 3
+
+
+@pytest.mark.parametrize("kind", ["steer", "lora"])
+def test_fitted_layers_do_what_pefts_own_do(random_folder, adapters, kind):
+    policy = MemoryPolicy.load(str(random_folder), device="cpu")
+    policy.set_adapter(adapters[kind])
+    ours = memory(policy)
+    policy.unload_adapter()
+    PeftModel.from_pretrained(policy.checkpoint.model, str(adapters[kind]))
+    assert memory(policy) == ours
+    policy.unload_adapter()
+    assert memory(policy) != ours
+
+
+@pytest.mark.parametrize("kind", ["steer", "lora"])
+def test_verified_bytes_are_as_good_as_a_folder(random_folder, adapters, kind):
+    folder = adapters[kind]
+    weights = (folder / "adapter_model.safetensors").read_bytes()
+    config = json.loads((folder / "adapter_config.json").read_text())
+    policy = MemoryPolicy.load(str(random_folder), device="cpu", adapter=folder)
+    expected = memory(policy)
+    policy.unload_adapter()
+    policy.set_adapter(policy.fit_adapter(Adapter.from_bytes("night-7", config, weights)))
+    assert (memory(policy), policy.provenance.adapter) == (expected, "night-7")
+    for wrong in ((config, weights[:-1]), (config | {"peft_type": "MAGIC"}, weights)):
+        with pytest.raises(LoadError, match="adapter night-8 cannot be read"):
+            Adapter.from_bytes("night-8", *wrong)
+
+
+def test_fitting_leaves_the_model_and_the_random_state_alone(random_folder, adapters):
+    policy = MemoryPolicy.load(str(random_folder), device="cpu")
+    bare, state = memory(policy), torch.random.get_rng_state()
+    fitted = [policy.fit_adapter(Adapter.read(adapters[kind])) for kind in ("steer", "lora")]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert memory(policy) == bare and policy.adapter is None
+    policy.set_adapter(fitted[0])
+    steered = memory(policy)
+    policy.fit_adapter(Adapter.read(adapters["lora"]))  # also while one is in use
+    assert memory(policy) == steered != bare
+
+
+def test_one_that_is_tried_is_not_in_use(random_folder, adapters):
+    policy = MemoryPolicy.load(str(random_folder), device="cpu", adapter=adapters["steer"])
+    used, named = memory(policy), policy.provenance.adapter
+    lora = policy.fit_adapter(Adapter.read(adapters["lora"]))
+    at_token = []
+
+    def write_and_answer():
+        if len(at_token) < 3:
+            at_token.append((memory(policy), policy.provenance.adapter, answer(policy)))
+
+    tried = policy.try_adapter(lora, [make_clip()], [], max_new_tokens=40, yield_point=write_and_answer)
+    assert at_token == [(used, named, answer(policy))] * 3 and memory(policy) == used
+    policy.set_adapter(lora)
+    assert memory(policy) == tried.raw != used
+    policy.set_adapter(None)
+    assert policy.try_adapter(None, [make_clip()], [], max_new_tokens=40).raw == memory(policy)
 
 
 def test_provenance_is_the_id_or_the_hash(random_folder, adapters):

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taskmem_ros.clips import Clip
-from taskmem_ros.policy.adapter import Adapter, AdapterSlot
+from taskmem_ros.policy.adapter import Adapter
 from taskmem_ros.policy.decoding import Decoder, YieldPoint
 from taskmem_ros.policy.load import DEMO, Checkpoint, load_checkpoint
 from taskmem_ros.policy.prompt import PROMPT_HASH, PromptPart, memorize_parts, parse_memory
 from taskmem_ros.policy.report import LoadReport, memory_bytes, quantization_warnings, quantized_share
 from taskmem_ros.policy.scoring import ScoredToken, Scorer
+from taskmem_ros.policy.slot import AdapterSlot, FittedAdapter
 
 # The second try is sampled: repeating a greedy reply would fail in the same way.
 RETRY_TEMPERATURE = 0.7
@@ -78,6 +79,7 @@ class MemoryPolicy:
         self._decoder = Decoder(checkpoint)
         self._scorer = Scorer(checkpoint)
         self._slot = AdapterSlot(checkpoint.model)
+        self._in_use: FittedAdapter | None = None  # in the slot, but while another one is tried
         self._name = Path(checkpoint.name).name if checkpoint.local else checkpoint.name
         share = quantized_share(checkpoint.model, checkpoint.parameters)
         self._report = LoadReport(
@@ -126,25 +128,45 @@ class MemoryPolicy:
     @property
     def report(self) -> LoadReport:
         """What was loaded, with the adapter in use."""
-        return replace(self._report, adapter=self._slot.id)
+        return replace(self._report, adapter=self.adapter_id)
 
     @property
     def provenance(self) -> Provenance:
         """What a memory written now is written by."""
         # A local model is named by its folder: a path says something about the machine, not about the memory.
-        return Provenance(self._name, self._report.revision, self._slot.id, PROMPT_HASH)
+        return Provenance(self._name, self._report.revision, self.adapter_id, PROMPT_HASH)
 
-    def set_adapter(self, folder: str | Path, id: str = "") -> None:
-        """Memorize with the adapter in this folder, from the next memory on.
+    @property
+    def adapter_id(self) -> str:
+        """The id of the adapter in use, "" for the bare model; one that is only tried is not in use."""
+        return self._in_use.id if self._in_use else ""
 
-        id: what provenance records; without one, the short sha256 of the adapter's weights. Raises LoadError;
-        then the adapter in use stays.
+    @property
+    def adapter(self) -> FittedAdapter | None:
+        """The adapter in use, None for the bare model."""
+        return self._in_use
+
+    def fit_adapter(self, adapter: Adapter) -> FittedAdapter:
+        """Build an adapter for this model, ready to be set: in any thread, while the model works. Raises
+        LoadError.
         """
-        self._slot.set(Adapter.read(folder, id))
+        return self._slot.fit(adapter)
+
+    def set_adapter(self, adapter: str | Path | FittedAdapter | None, id: str = "") -> None:
+        """Memorize with this adapter, the one in this folder or none, from the next memory on.
+
+        id: of one in a folder: what provenance records; without one, the short sha256 of its weights. Raises
+        LoadError; then the adapter in use stays.
+        """
+        if isinstance(adapter, (str, Path)):
+            adapter = self._slot.fit(Adapter.read(adapter, id))
+        self._slot.set(adapter)
+        self._in_use = adapter
 
     def unload_adapter(self) -> None:
-        """Memorize with the bare model."""
-        self._slot.set(None)
+        """Memorize with the bare model; what a trainer built into it is gone, too."""
+        self._slot.clear()
+        self._in_use = None
 
     def write(
         self,
@@ -163,18 +185,45 @@ class MemoryPolicy:
         yield_point: called after every token; it may call `complete`, and what it raises ends the writing. A
         reply without a memory is tried once more, with another seed; then the draft has text None.
         """
+        return self._write(self._in_use, clips, memories, max_new_tokens, temperature, yield_point)
+
+    def try_adapter(
+        self,
+        adapter: FittedAdapter | None,
+        clips: Sequence[Clip],
+        memories: Sequence[str],
+        *,
+        max_new_tokens: int = 256,
+        yield_point: YieldPoint | None = None,
+    ) -> Draft:
+        """What `write` would write with this adapter, or with none; the one in use stays in use.
+
+        yield_point: it may call `write`, too: that memory is by the one in use.
+        """
+        return self._write(adapter, clips, memories, max_new_tokens, None, yield_point)
+
+    def _write(
+        self,
+        adapter: FittedAdapter | None,
+        clips: Sequence[Clip],
+        memories: Sequence[str],
+        max_new_tokens: int,
+        temperature: float | None,
+        yield_point: YieldPoint | None,
+    ) -> Draft:
         started = time.monotonic()
         parts = memorize_parts(clips, memories)
         seed = zlib.crc32(f"{clips[-1].camera} {clips[-1].start_ns}".encode())
         tokens, raw, error = 0, "", ""
         for attempt in (1, 2):
-            reply = self._decoder.reply(
-                parts,
-                max_new_tokens,
-                temperature=temperature if attempt == 1 else temperature or RETRY_TEMPERATURE,
-                seed=seed + attempt,
-                yield_point=yield_point,
-            )
+            with self._decoder.undisturbed(), self._slot.wearing(adapter):
+                reply = self._decoder.reply(
+                    parts,
+                    max_new_tokens,
+                    temperature=temperature if attempt == 1 else temperature or RETRY_TEMPERATURE,
+                    seed=seed + attempt,
+                    yield_point=yield_point,
+                )
             tokens, raw = tokens + reply.tokens, reply.raw
             try:
                 if reply.ended == "length":
@@ -201,7 +250,7 @@ class MemoryPolicy:
         started = time.monotonic()
         if deadline is not None and started >= deadline:
             return Completion.too_late(0.0)
-        with self._decoder.undisturbed(), self._slot.off():
+        with self._decoder.undisturbed(), self._slot.wearing(None):
             reply = self._decoder.reply(
                 [prompt] if isinstance(prompt, str) else prompt,
                 max_new_tokens,
@@ -224,5 +273,5 @@ class MemoryPolicy:
 
         turns: (prompt, reply). All are scored together, so many short ones cost little more than one.
         """
-        with self._decoder.undisturbed(), self._slot.off():
+        with self._decoder.undisturbed(), self._slot.wearing(None):
             return self._scorer.logprobs(turns)

@@ -60,3 +60,9 @@ class SteerModel(BeftModel):
         if hasattr(block, "experts") and hasattr(block, "gate"):
             return SteeredBlock(target, adapter_name, beft_config, block.gate.weight.shape[-1])
         return BeftModel._create_new_module(beft_config, adapter_name, target, **kwargs)
+
+    def _replace_module(self, parent, child_name, new_module, child):
+        if any(vector.is_meta for vector in new_module.beft_bias.values()):
+            setattr(parent, child_name, new_module)  # PEFT would move it, which an empty tensor cannot be
+        else:
+            super()._replace_module(parent, child_name, new_module, child)
