@@ -1,0 +1,246 @@
+"""Adapters that come from an exchange: which of them concern this robot, and the newest one into its store.
+
+Of what lies in an exchange nothing is believed. The signature over the manifest is verified before a file of
+the adapter is pulled, only what the manifest names is pulled, and all of it is verified before it gets a name
+among this robot's adapters. Newer means a higher serial, so that an old adapter cannot come again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taskmem_ros.exchange.keys import KEYRING, Keyring
+from taskmem_ros.exchange.manifest import AdapterManifest, PackageError
+from taskmem_ros.exchange.notebook import BROKEN, REFUSED, Notebook, Seen
+from taskmem_ros.exchange.package import MANIFEST_FILE, SIGNATURE_FILE, read_manifest, verify
+from taskmem_ros.memory import Store
+from taskmem_ros.memory.adapters import STAGED, AdapterUse
+
+OLDER, OTHER_BASE, OTHER_ROBOT = "older", "for another base model", "for another robot"
+MOST_READ = 300  # manifests in one round; the others have their turn in the next one
+MOST_PULLS = 3  # of files that are not what was signed: they may have been damaged on the way
+SPARE_BYTES = 1_000_000  # that stay free on the disk
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An adapter in the exchange that concerns this robot. data: the verified manifest's bytes. digest: of
+    these and the signature."""
+
+    manifest: AdapterManifest
+    data: bytes
+    signature: bytes
+    digest: str
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.bytes for entry in self.manifest.files.values())
+
+
+class Arrivals:
+    """One look at the adapters of an exchange; what it came to is in the attributes, however it ended.
+
+    staged: id of the adapter that came, "". passed_over: counts by reason. refused: (id, sentence), each once
+    in the robot's life. notes: sentences. folder: of this robot's adapters.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        place: Any,
+        notebook: Notebook,
+        robot: str,
+        keyring: str = "",
+        say: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        self.staged = ""
+        self.passed_over: Counter[str] = Counter()
+        self.refused: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self.folder = store.path.absolute().parent / "adapters"
+        self._store, self._place, self._robot, self._say = store, place, robot, say
+        self._notebook = notebook
+        self._partial = f".{store.path.name}.partial"  # another store in this folder has its own
+        self._keyring_path = Path(keyring or KEYRING).expanduser()
+
+    def look(self) -> None:
+        """Bring the newest adapter that fits. Raises PlaceError, KeyFileError, StoreError, OSError."""
+        ids = self._place.adapters()
+        if not ids:
+            return
+        use = self._store.adapter_use()
+        if not use.base_revision:
+            self.notes.append(
+                "there are adapters in the exchange, but no agent has said yet which model it runs: start one"
+            )
+            return
+        if not self._keyring_path.exists():
+            self.notes.append(
+                f"there are adapters in the exchange, but no keyring {self._keyring_path}: trust the "
+                "workstation's key with `taskmem keys trust`"
+            )
+            return
+        keyring = Keyring.read(self._keyring_path)
+        seen = self._notebook.of(self._eyes(use, keyring))
+        for id in seen.keys() - set(ids):
+            del seen[id]
+        try:
+            offers = self._offers(ids, use, keyring, seen)
+            for offer in sorted(offers, key=lambda offer: offer.manifest.serial, reverse=True):
+                if self._bring(offer, keyring, use, seen):
+                    return
+        finally:
+            self._notebook.write()
+
+    def _offers(
+        self, ids: Iterable[str], use: AdapterUse, keyring: Keyring, seen: dict[str, Seen]
+    ) -> list[Offer]:
+        rows = {row.id: row for row in self._store.adapters()}
+        same_base = (row for row in rows.values() if _base_of(row.manifest) == use.base_revision)
+        highest = max([use.serial, *(row.serial for row in same_base)])
+        offers, to_read = [], []
+        for id in sorted(set(ids) - rows.keys(), reverse=True):  # ids begin with their date
+            if id in seen and seen[id].why not in (REFUSED, BROKEN):
+                self.passed_over[seen[id].why] += 1
+            else:
+                to_read.append(id)
+        to_read.sort(key=lambda id: id in seen)  # new ones first
+        for number, id in enumerate(to_read[:MOST_READ]):
+            self._say(f"reading manifests of adapters ({number + 1} of {len(to_read)})")
+            if (offer := self._offer(id, keyring, seen)) is None:
+                continue
+            why = self._why_not(offer.manifest, use, highest)
+            if why:
+                self.passed_over[why] += 1
+                seen[id] = Seen(why)
+            else:
+                offers.append(offer)
+        if len(to_read) > MOST_READ:
+            self.notes.append(f"{len(to_read) - MOST_READ} more adapters have their turn in the next rounds")
+        return offers
+
+    def _offer(self, id: str, keyring: Keyring, seen: dict[str, Seen]) -> Offer | None:
+        """None for what is refused, now or before."""
+        data, signature = self._place.adapter_manifest(id)
+        digest = hashlib.sha256(data + b"\0" + signature).hexdigest()
+        before = seen.get(id)
+        if before is not None and before.sha256 != digest:  # somebody put another one in its place
+            before = None
+            del seen[id]
+        if before is not None and (before.why == REFUSED or before.tries >= MOST_PULLS):
+            return None
+        try:
+            manifest, _signer = read_manifest(data, signature, keyring, id=id)
+        except PackageError as error:
+            seen[id] = Seen(REFUSED, digest)
+            self._refuse(id, str(error))
+            return None
+        return Offer(manifest, data, signature, digest)
+
+    def _why_not(self, manifest: AdapterManifest, use: AdapterUse, highest: int) -> str:
+        if manifest.base_revision != use.base_revision:
+            return OTHER_BASE
+        if manifest.robots and self._robot not in manifest.robots:
+            return OTHER_ROBOT
+        return OLDER if manifest.serial <= highest else ""
+
+    def _bring(self, offer: Offer, keyring: Keyring, use: AdapterUse, seen: dict[str, Seen]) -> bool:
+        """Pull it, verify all of it, and write it down as staged; False where it is refused."""
+        id = offer.manifest.id
+        final, partial = self.folder / id, self.folder / f".{id}{self._partial}"
+
+        def check(folder: Path) -> None:
+            found = verify(folder, keyring, base_revision=use.base_revision, robot=self._robot, id=id)
+            if found.manifest != offer.manifest:
+                raise PackageError(f"{folder} has another manifest than the exchange; get it again")
+
+        try:
+            if os.path.lexists(final):  # an earlier round was cut off before it could write it down
+                try:
+                    check(final)
+                except PackageError:
+                    _remove(final)
+            if not os.path.lexists(final):
+                self._pull(offer, partial)
+                check(partial)
+                _sync(partial)
+                partial.rename(final)
+                _sync(self.folder)
+        except PackageError as error:
+            tries = seen[id].tries + 1 if id in seen else 1
+            seen[id] = Seen(BROKEN, offer.digest, tries)
+            if tries == 1:
+                self._refuse(id, str(error))
+            return False
+        finally:
+            _remove(partial)
+        self._store.add_adapter(offer.data, final)
+        seen.pop(id, None)
+        self.staged = id
+        return True
+
+    def _pull(self, offer: Offer, partial: Path) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.iterdir():
+            if left.name.endswith(self._partial):
+                _remove(left)
+        free = shutil.disk_usage(self.folder).free
+        if free < offer.bytes + SPARE_BYTES:
+            raise OSError(
+                errno.ENOSPC,
+                f"adapter {offer.manifest.id} has {offer.bytes / 1e6:.1f} MB and the disk of {self.folder} "
+                f"{free / 1e6:.1f} MB free; make room on it",
+            )
+        sizes = {name: entry.bytes for name, entry in offer.manifest.files.items()}
+        self._place.pull_adapter(offer.manifest.id, partial, sizes)
+        # The bytes that were verified, not others that lie there by now.
+        (partial / MANIFEST_FILE).write_bytes(offer.data)
+        (partial / SIGNATURE_FILE).write_bytes(offer.signature)
+
+    def _refuse(self, id: str, sentence: str) -> None:
+        self.refused.append((id, sentence))
+        self._store.note_adapter(REFUSED, id, sentence)
+
+    def _eyes(self, use: AdapterUse, keyring: Keyring) -> str:
+        """What decides about an adapter besides itself: with a new key trusted all are looked at again."""
+        keys = sorted(key.line for key in keyring.keys)
+        told = json.dumps([use.base_revision, self._robot, keys])
+        return hashlib.sha256(told.encode()).hexdigest()
+
+
+def newest_staged(store: Store) -> str:
+    """Id of the newest adapter for the base model in use that came and was not tried yet, "" for none."""
+    base = store.adapter_use().base_revision
+    rows = [row for row in store.adapters(STAGED) if _base_of(row.manifest) == base]
+    return rows[-1].id if rows else ""
+
+
+def _base_of(manifest: str) -> str:
+    return json.loads(manifest).get("base_revision", "")
+
+
+def _remove(path: Path) -> None:
+    """Whatever it is; a link itself, not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """A folder with the files in it on the disk, not only in the kernel."""
+    for path in (*(path for path in folder.iterdir() if path.is_file()), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
