@@ -15,8 +15,14 @@ from tiny_models import TAUGHT, make_clip
 
 from taskmem_ros.clips import Clip, ClipQueue, Frame
 from taskmem_ros.policy import Engine, EngineStopped, MemoryPolicy, TooManyQuestions
+from taskmem_ros.policy.adapter import Adapter
 
 PATIENCE_S = 60
+
+
+@pytest.fixture(scope="module")
+def adapters(taught_folder, tmp_path_factory):
+    return {"steer": make_adapter(taught_folder, tmp_path_factory.mktemp("adapters") / "steer", "steer")}
 
 
 class Log:
@@ -297,6 +303,91 @@ def test_a_timer_beside_the_engine_keeps_its_rate(make_engine, random_policy):
     assert engine.stats.queued_clips > 0, "the engine was idle"
     assert len(ticks) >= 38
     assert max(np.diff(ticks)) < 0.25
+
+
+def test_an_adapter_is_set_between_two_clips_and_windows_go_on(make_engine, taught_policy, adapters):
+    engine, log = make_engine(taught_policy, window=3)
+    clips = [make_clip(i) for i in range(3)]
+    engine.submit_clip(clips[0])
+    log.wait(1)
+    fitted = taught_policy.fit_adapter(Adapter.read(adapters["steer"]))
+    engine.between_clips(lambda policy, _: policy.set_adapter(fitted), patience_s=0).result(PATIENCE_S)
+    try:
+        engine.submit_clip(clips[1])
+        _, draft = log.wait(2)
+        before = [log.memories[0][1].text]
+        assert draft.raw == taught_policy.write(clips[:2], before, max_new_tokens=256).raw
+        taught_policy.unload_adapter()
+        assert draft.raw != taught_policy.write(clips[:2], before, max_new_tokens=256).raw
+    finally:
+        taught_policy.unload_adapter()
+
+
+def test_work_between_clips_lets_clips_go_first_at_every_token(make_engine, random_policy):
+    engine, log = make_engine(random_policy, max_new_tokens=20)
+    quiet = random_policy.write([make_clip(50)], [], max_new_tokens=200)
+    alone = random_policy.write([make_clip(0)], [], max_new_tokens=20)
+    answer = random_policy.complete("where is the cup?", max_new_tokens=5)
+    begun = threading.Event()
+
+    def work(policy, yield_point):
+        def at_token():
+            begun.set()
+            yield_point()
+
+        return policy.write([make_clip(50)], [], max_new_tokens=200, yield_point=at_token), len(log.memories)
+
+    job = engine.between_clips(work)
+    assert begun.wait(PATIENCE_S)
+    for index in range(3):
+        engine.submit_clip(make_clip(index))
+    asked = engine.complete("where is the cup?", max_new_tokens=5)
+    draft, memorized_meanwhile = job.result(PATIENCE_S)
+    assert memorized_meanwhile == 3 and log.memories[0][1].raw == alone.raw
+    assert (draft.raw, draft.tokens) == (quiet.raw, quiet.tokens), "the work was disturbed"
+    assert (asked.text, asked.confidence) == (answer.text, answer.confidence)
+
+
+def test_work_waits_for_clips_but_not_for_ever_and_not_with_a_full_queue(make_engine, random_policy):
+    engine, log = make_engine(random_policy, max_new_tokens=300)
+    for clip in [make_clip(index) for index in range(52)]:  # 51 wait, of 100
+        engine.submit_clip(clip)
+    patient = engine.between_clips(lambda *_: len(log.memories))
+    hasty = engine.between_clips(lambda *_: len(log.memories), patience_s=0.01)
+    swap = engine.between_clips(lambda *_: len(log.memories), patience_s=0)
+    assert swap.result(PATIENCE_S) <= 1
+    assert 2 <= hasty.result(PATIENCE_S) < 50
+    assert not patient.done()
+    assert patient.cancel()
+    engine.stop()
+    assert 0 < engine.stats.queued_clips < 50
+
+
+def test_what_fails_between_clips_is_told_to_who_asked_and_life_goes_on(make_engine, taught_policy):
+    engine, log = make_engine(taught_policy)
+    with pytest.raises(ZeroDivisionError):
+        engine.between_clips(lambda *_: 1 / 0).result(PATIENCE_S)
+    engine.submit_clip(make_clip())
+    assert log.wait(1)[1].text == TAUGHT and engine.stats.last_error == ""
+
+
+def test_stop_ends_work_between_clips_and_refuses_what_waits(make_engine, random_policy):
+    engine, log = make_engine(random_policy, max_new_tokens=3000)
+    begun, clip = threading.Event(), make_clip()
+
+    def work(policy, yield_point):
+        begun.set()
+        return policy.write([make_clip(50)], [], max_new_tokens=3000, yield_point=yield_point)
+
+    job, waits = engine.between_clips(work), engine.between_clips(work)
+    assert begun.wait(PATIENCE_S)
+    engine.submit_clip(clip)
+    until(lambda: engine.stats.queued_clips == 0)
+    assert engine.stop() == [clip] and log.memories == []
+    for future in (job, waits):
+        assert isinstance(future.exception(PATIENCE_S), EngineStopped)
+    with pytest.raises(EngineStopped):
+        engine.between_clips(work)
 
 
 class _delayed:

@@ -1,7 +1,8 @@
 """The engine: one thread that owns the model, writes memories of clips, and serves questions first.
 
 A question that arrives in the middle of a memory is answered at the next token; then the memory goes on as if
-nothing had been. Callers only enqueue.
+nothing had been. Other work with the model (another adapter is set, or tried) is done between two clips, and
+a clip that arrives in the middle of it is memorized at its next token. Callers only enqueue.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
 from taskmem_ros.clips import Clip, Gap, Window
+from taskmem_ros.policy.decoding import YieldPoint
 from taskmem_ros.policy.policy import Completion, Draft, MemoryPolicy
 from taskmem_ros.policy.stats import EngineStats, Meter
 
@@ -29,10 +31,16 @@ log = logging.getLogger(__name__)
 IDLE_S = 0.2
 # A deadline that passes where the engine cannot look (vision tower, prefill) is reported this much later.
 GRACE_S = 0.5
+# How long work between clips waits for a moment in which no clip does.
+PATIENCE_S = 60.0
+
+T = TypeVar("T")
 
 
 class ClipSource(Protocol):
-    """A bounded queue of clips: `clips.ClipQueue`."""
+    """A bounded queue of clips: `clips.ClipQueue`. size: how many may wait."""
+
+    size: int
 
     def put(self, clip: Clip) -> list[Gap]: ...
 
@@ -56,6 +64,14 @@ class _Question:
     deadline: float | None
     asked: float
     future: Future[Completion] = field(default_factory=Future)
+
+
+@dataclass(eq=False)
+class _Job(Generic[T]):
+    work: Callable[[MemoryPolicy, YieldPoint], T]
+    impatient: float  # from then on it may go before clips that wait
+    whatever_waits: bool
+    future: Future[T] = field(default_factory=Future)
 
 
 class Engine:
@@ -86,6 +102,7 @@ class Engine:
         self._max_questions = max_questions
         self._windows: dict[str, Window] = {}
         self._questions: deque[_Question] = deque()
+        self._jobs: deque[_Job[Any]] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -106,8 +123,8 @@ class Engine:
     def stop(self, timeout_s: float = 30.0) -> list[Clip]:
         """Stop at the next token. Returns the clip whose memory was cancelled, if one was.
 
-        Waiting questions end with EngineStopped. Clips still in the queue stay there. Raises TimeoutError
-        when the model does not come back to a token in time.
+        Waiting questions and work between clips end with EngineStopped. Clips still in the queue stay there.
+        Raises TimeoutError when the model does not come back to a token in time.
         """
         self._stopping.set()
         self._wake.set()
@@ -161,6 +178,25 @@ class Engine:
         self._wake.set()
         return question.future
 
+    def between_clips(
+        self, work: Callable[[MemoryPolicy, YieldPoint], T], *, patience_s: float = PATIENCE_S
+    ) -> Future[T]:
+        """Have `work(policy, yield_point)` done in the engine's thread, between two clips.
+
+        It should call yield_point after every token: questions are answered there, and a clip that waits is
+        memorized, with the adapter in use; the engine's stop raises EngineStopped there. It begins when no
+        clip waits, or after patience_s seconds while the queue is at most half full; patience_s=0 is for what
+        takes no time: after the clip at hand, whatever waits. A future that is cancelled before is not done.
+        Raises EngineStopped.
+        """
+        job = _Job(work, time.monotonic() + patience_s, patience_s <= 0)
+        with self._lock:
+            if not self.running:
+                raise EngineStopped("the engine does not run, so nothing can be done between clips; start it")
+            self._jobs.append(job)
+        self._wake.set()
+        return job.future
+
     def complete(
         self, prompt: str, *, max_new_tokens: int = 128, deadline: float | None = None
     ) -> Completion:
@@ -173,12 +209,39 @@ class Engine:
         while not self._stopping.is_set():
             self._wake.clear()
             self._serve_questions()
-            clip = self._clips.get(0)
-            if clip is None:
-                self._wake.wait(IDLE_S)
-            else:
+            if (job := self._next_job()) is not None:
+                self._do(job)
+            elif (clip := self._clips.get(0)) is not None:
                 self._memorize(clip)
+            else:
+                self._wake.wait(IDLE_S)
         self._refuse_waiting()
+
+    def _next_job(self) -> _Job[Any] | None:
+        """The first that waits and may go now."""
+        waiting, now = len(self._clips), time.monotonic()
+        room = 2 * waiting <= self._clips.size
+        with self._lock:
+            for job in self._jobs:
+                if not waiting or job.whatever_waits or (room and now >= job.impatient):
+                    self._jobs.remove(job)
+                    return job
+        return None
+
+    def _do(self, job: _Job[Any]) -> None:
+        if not job.future.set_running_or_notify_cancel():
+            return
+        try:
+            with self._meter.busy():
+                result = job.work(self._policy, self._at_token_of_job)
+        except EngineStopped as error:
+            job.future.set_exception(error)
+        except Exception as error:  # whoever awaits it decides what it means
+            if isinstance(error, torch.OutOfMemoryError):
+                torch.cuda.empty_cache()
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
 
     def _memorize(self, clip: Clip) -> None:
         started = time.monotonic()
@@ -207,6 +270,13 @@ class Engine:
     def _at_token(self) -> None:
         self._check_stop()
         self._serve_questions()
+
+    def _at_token_of_job(self) -> None:
+        self._at_token()
+        clip = self._clips.get(0)
+        if clip is not None:
+            self._memorize(clip)
+            self._check_stop()
 
     def _check_stop(self) -> None:
         if self._stopping.is_set():
@@ -256,10 +326,11 @@ class Engine:
 
     def _refuse_waiting(self) -> None:
         with self._lock:
-            waiting = list(self._questions)
+            waiting = [*self._questions, *self._jobs]
             self._questions.clear()
-        for question in waiting:
-            _settle(question.future, EngineStopped("the engine was stopped before the question's turn"))
+            self._jobs.clear()
+        for one in waiting:
+            _settle(one.future, EngineStopped("the engine was stopped before this had its turn"))
 
 
 def leave_a_core() -> None:
@@ -269,7 +340,7 @@ def leave_a_core() -> None:
         torch.set_num_threads(max(1, cores - 1))
 
 
-def _settle(future: Future[Completion], result: Completion | Exception) -> None:
+def _settle(future: Future[Any], result: Completion | Exception) -> None:
     try:
         if isinstance(result, Exception):
             future.set_exception(result)
