@@ -13,19 +13,20 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from taskmem_ros.exchange.keys import KEYRING, Keyring
 from taskmem_ros.exchange.manifest import AdapterManifest, PackageError
 from taskmem_ros.exchange.notebook import BROKEN, REFUSED, Notebook, Seen
 from taskmem_ros.exchange.package import MANIFEST_FILE, SIGNATURE_FILE, read_manifest, verify
+from taskmem_ros.exchange.place import NotInPlace, Place, PlaceDamaged
 from taskmem_ros.memory import Store
 from taskmem_ros.memory.adapters import STAGED, AdapterUse
 
 OLDER, OTHER_BASE, OTHER_ROBOT = "older", "for another base model", "for another robot"
+PASSED_OVER = (OLDER, OTHER_BASE, OTHER_ROBOT)
 MOST_READ = 300  # manifests in one round; the others have their turn in the next one
 MOST_PULLS = 3  # of files that are not what was signed: they may have been damaged on the way
 SPARE_BYTES = 1_000_000  # that stay free on the disk
@@ -56,7 +57,7 @@ class Arrivals:
     def __init__(
         self,
         store: Store,
-        place: Any,
+        place: Place,
         notebook: Notebook,
         robot: str,
         keyring: str = "",
@@ -74,27 +75,24 @@ class Arrivals:
 
     def look(self) -> None:
         """Bring the newest adapter that fits. Raises PlaceError, KeyFileError, StoreError, OSError."""
-        ids = self._place.adapters()
+        use, rows = self._store.adapter_use(), self._store.adapters()
+        keyring = Keyring.read(self._keyring_path) if self._keyring_path.exists() else Keyring()
+        seen = self._notebook.of(self._eyes(use, keyring))
+        passed = {id: item.why for id, item in seen.items() if item.why in PASSED_OVER}
+        self.passed_over.update(passed.values())
+        ids = self._place.adapters(skip={row.id for row in rows} | passed.keys())
         if not ids:
             return
-        use = self._store.adapter_use()
-        if not use.base_revision:
-            self.notes.append(
-                "there are adapters in the exchange, but no agent has said yet which model it runs: start one"
-            )
+        if not use.base_revision or not keyring.keys:
+            missing = f"no key in {self._keyring_path}: trust the workstation's with `taskmem keys trust`"
+            if not use.base_revision:
+                missing = "no agent has said yet which model it runs: start one"
+            self.notes.append(f"there are adapters in the exchange, but {missing}")
             return
-        if not self._keyring_path.exists():
-            self.notes.append(
-                f"there are adapters in the exchange, but no keyring {self._keyring_path}: trust the "
-                "workstation's key with `taskmem keys trust`"
-            )
-            return
-        keyring = Keyring.read(self._keyring_path)
-        seen = self._notebook.of(self._eyes(use, keyring))
-        for id in seen.keys() - set(ids):
-            del seen[id]
+        same_base = (row.serial for row in rows if _base_of(row.manifest) == use.base_revision)
+        highest = max([use.serial, *same_base])
         try:
-            offers = self._offers(ids, use, keyring, seen)
+            offers = self._offers(ids, use, highest, keyring, seen)
             for offer in sorted(offers, key=lambda offer: offer.manifest.serial, reverse=True):
                 if self._bring(offer, keyring, use, seen):
                     return
@@ -102,20 +100,12 @@ class Arrivals:
             self._notebook.write()
 
     def _offers(
-        self, ids: Iterable[str], use: AdapterUse, keyring: Keyring, seen: dict[str, Seen]
+        self, ids: list[str], use: AdapterUse, highest: int, keyring: Keyring, seen: dict[str, Seen]
     ) -> list[Offer]:
-        rows = {row.id: row for row in self._store.adapters()}
-        same_base = (row for row in rows.values() if _base_of(row.manifest) == use.base_revision)
-        highest = max([use.serial, *(row.serial for row in same_base)])
-        offers, to_read = [], []
-        for id in sorted(set(ids) - rows.keys(), reverse=True):  # ids begin with their date
-            if id in seen and seen[id].why not in (REFUSED, BROKEN):
-                self.passed_over[seen[id].why] += 1
-            else:
-                to_read.append(id)
-        to_read.sort(key=lambda id: id in seen)  # new ones first
-        for number, id in enumerate(to_read[:MOST_READ]):
-            self._say(f"reading manifests of adapters ({number + 1} of {len(to_read)})")
+        ids = sorted(sorted(ids, reverse=True), key=lambda id: id in seen)  # new first, by their date
+        offers = []
+        for number, id in enumerate(ids[:MOST_READ]):
+            self._say(f"reading manifests of adapters ({number + 1} of {min(len(ids), MOST_READ)})")
             if (offer := self._offer(id, keyring, seen)) is None:
                 continue
             why = self._why_not(offer.manifest, use, highest)
@@ -124,25 +114,26 @@ class Arrivals:
                 seen[id] = Seen(why)
             else:
                 offers.append(offer)
-        if len(to_read) > MOST_READ:
-            self.notes.append(f"{len(to_read) - MOST_READ} more adapters have their turn in the next rounds")
+        if len(ids) > MOST_READ:
+            self.notes.append(f"{len(ids) - MOST_READ} more adapters have their turn in the next rounds")
         return offers
 
     def _offer(self, id: str, keyring: Keyring, seen: dict[str, Seen]) -> Offer | None:
-        """None for what is refused, now or before."""
-        data, signature = self._place.adapter_manifest(id)
-        digest = hashlib.sha256(data + b"\0" + signature).hexdigest()
-        before = seen.get(id)
-        if before is not None and before.sha256 != digest:  # somebody put another one in its place
-            before = None
-            del seen[id]
-        if before is not None and (before.why == REFUSED or before.tries >= MOST_PULLS):
-            return None
+        """None for what is refused, now or before. Raises PlaceError where it cannot be read for now."""
+        before, digest = seen.get(id), ""
         try:
+            data, signature = self._place.adapter_manifest(id)
+            digest = hashlib.sha256(data + b"\0" + signature).hexdigest()
+            if before is not None and before.sha256 == digest:
+                if before.why == REFUSED or before.tries >= MOST_PULLS:
+                    return None
+            elif before is not None:  # somebody put another one in its place
+                del seen[id]
             manifest, _signer = read_manifest(data, signature, keyring, id=id)
-        except PackageError as error:
+        except (PackageError, PlaceDamaged, NotInPlace) as error:
+            if before is None or before.sha256 != digest:
+                self._refuse(id, str(error))
             seen[id] = Seen(REFUSED, digest)
-            self._refuse(id, str(error))
             return None
         return Offer(manifest, data, signature, digest)
 
@@ -175,7 +166,7 @@ class Arrivals:
                 _sync(partial)
                 partial.rename(final)
                 _sync(self.folder)
-        except PackageError as error:
+        except (PackageError, PlaceDamaged, NotInPlace) as error:
             tries = seen[id].tries + 1 if id in seen else 1
             seen[id] = Seen(BROKEN, offer.digest, tries)
             if tries == 1:

@@ -46,6 +46,8 @@ class RoundSettings:
     contents: str = "tasks"
     bundle_megabytes: float = 200.0
     keyring: str = ""
+    timeout_s: float = 60.0
+    deadline_s: float = 3600.0
 
 
 @dataclass(frozen=True)
