@@ -190,7 +190,7 @@ def test_what_was_cut_off_is_finished(tmp_path, monkeypatch):
     path, dice = tmp_path / "memory.db", random.Random(7)
     with Store.open(path) as store:
         store.add_memory("hall", 0, 0, S, "The bwvxqzjhfl.")
-        monkeypatch.setattr(Store, "_scrub", lambda self, patience_s: 1 / 0)
+        monkeypatch.setattr("taskmem_ros.memory.forget.remove_traces", lambda path, patience_s: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.forget(Selection())
         assert store.unfinished_forgetting() and traces(path, ["bwvxqzjhfl"])

@@ -25,9 +25,11 @@ To restore it: stop the agent and put the copy where the store was."""
 
 FORGET_DESCRIPTION = """\
 Forget what was remembered of a time, a camera or a place: memories with their
-pictures, words, places and vectors, and what was written of failed clips. What
-overlaps the time goes as a whole. Nothing of it is left in the file's bytes;
-copies made before (taskmem backup, taskmem export) keep what they have.
+pictures, words, places and vectors, what was written of failed clips, and the
+clips that were kept to learn from. What overlaps the time goes as a whole.
+Nothing of it is left in the files' bytes; bundles that are still to be sent
+are made anew, and copies made before (taskmem backup, taskmem export) keep
+what they have.
 
 The time itself stays known as forgotten. An answer that stood on one of the
 memories is withdrawn; its question stays. It works while an agent runs."""
@@ -124,7 +126,7 @@ def run_forget(options: argparse.Namespace) -> int:
         gone = store.to_forget(what)
         if not options.json:
             _tell(store, gone, what, options)
-        found = bool(gone.memories or gone.failures)
+        found = bool(gone.memories or gone.failures or gone.clips)
         if not found and not store.unfinished_forgetting():
             return 1 if not options.json else _tell(store, gone, what, options)
         if not options.yes and not _confirmed("Forget it, for good?" if found else "Remove these traces?"):
@@ -196,7 +198,7 @@ def _place(text: str) -> Place:
 
 def _tell(store: Store, gone: Forgotten, what: Selection, options: argparse.Namespace) -> int:
     """Say what goes; the exit status, were that all."""
-    zone, status = zone_of(options), 0 if gone.memories or gone.failures else 1
+    zone, status = zone_of(options), 0 if gone.memories or gone.failures or gone.clips else 1
     if options.json:
         span = {"start": iso(gone.first_ns, zone), "end": iso(gone.last_ns, zone)}
         show.print_record({"type": "forgotten", "dry_run": options.dry_run} | asdict(gone) | span)
@@ -212,6 +214,7 @@ def _lines(store: Store, gone: Forgotten, what: Selection, zone: dt.tzinfo | Non
         (gone.thumbnails, "picture", "pictures"),
         (gone.vectors, "vector", "vectors"),
         (gone.failures, "failed clip, with what was written of it", "failed clips, with what was written"),
+        (gone.clips, "clip kept to learn from", "clips kept to learn from"),
         (gone.answers, "answer that stood on it (its question stays)", "answers (their questions stay)"),
     )
     lines = [f"  {number} {one if number == 1 else many}" for number, one, many in kinds if number]

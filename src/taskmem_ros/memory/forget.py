@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
-from taskmem_ros.memory import scrub
 from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.erase import erase
+from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.memory.rows import span_filter
 from taskmem_ros.memory.steps import Steps, give_back_pages, settle_words
-from taskmem_ros.memory.types import Memory, StoreError
+from taskmem_ros.memory.traces import PATIENCE_S, remove_traces
+from taskmem_ros.memory.types import Memory
 
 WITHDRAWN = "What this answer stood on has been forgotten."
 _UNFINISHED = "forgetting"  # key in `meta` from the first deletion until no trace is left
@@ -57,14 +57,15 @@ class Selection:
 class Forgotten:
     """How much a selection takes: rows of each kind. first_ns, last_ns: None without a memory.
 
-    answers: that were withdrawn, because they stood on one of the memories. unplaced: memories of the time
-    and camera that stay because nobody knows where they were.
+    clips: in the ring beside the store. answers: that were withdrawn, because they stood on one of the
+    memories. unplaced: memories of the time and camera that stay because nobody knows where they were.
     """
 
     memories: int = 0
     thumbnails: int = 0
     vectors: int = 0
     failures: int = 0
+    clips: int = 0
     answers: int = 0
     unplaced: int = 0
     first_ns: int | None = None
@@ -95,7 +96,7 @@ class Forgetting:
                 near, its_values = span_filter("m", what.since_ns, what.until_ns, what.camera)
                 sql = f"SELECT count(*) FROM memories AS m WHERE {near} AND m.x IS NULL"
                 row["unplaced"] = db.execute(sql, its_values).fetchone()[0]
-        return Forgotten(**row)
+        return Forgotten(**row, clips=ClipRing(self).to_forget(what))
 
     def some_to_forget(self, what: Selection, limit: int) -> list[Memory]:
         """The first of the memories that `forget` would take, without pictures."""
@@ -106,11 +107,12 @@ class Forgetting:
         found = self.memories_of(numbers, thumbnails=False)
         return [found[number] for number in numbers if number in found]
 
-    def forget(self, what: Selection, *, patience_s: float = 20.0) -> Forgotten:
+    def forget(self, what: Selection, *, patience_s: float = PATIENCE_S) -> Forgotten:
         """Delete what is selected, so that nothing of it is left in the bytes of the file and its log.
 
         Memories go with their words, places, pictures and vectors; failed clips with what was written of
-        them (with a place: all of the time and camera, for nobody knows where they were). The time becomes
+        them (with a place: all of the time and camera, for nobody knows where they were); the clips that were
+        kept of that. Bundles that did not leave yet are deleted and made anew without it. The time becomes
         coverage with the reason "forgotten". An answer that stood on one of the memories is withdrawn: the
         question stays, its status is "not_in_memory". Explanations of other answers that are newer than the
         first of the memories are cleared, for a reader may have repeated it there. Questions, choices and
@@ -120,23 +122,35 @@ class Forgetting:
         Raises StoreError where the traces in the log cannot be removed because somebody reads it for longer
         than patience_s.
         """
-        gone = self.to_forget(what)
+        gone, ring = self.to_forget(what), ClipRing(self)
         with self._connections.aside() as db:
             steps = Steps(db)
             self._erase_all(steps, what)
             failed, values = _failures_where(what)
             steps.run(lambda db, size: _delete_failures(db, failed, values, size))
+            if gone.memories or gone.failures or gone.clips:
+                self._delete_bundles()
             if (first := self._unfinished()) is not None:
                 steps.run(lambda db, size: _clear_messages(db, first, size))
                 settle_words(steps)
                 steps.run(give_back_pages, first=64)
-                self._scrub(patience_s)
+                remove_traces(self._connections.path, patience_s)
+            ring.forget(
+                what, patience_s=patience_s
+            )  # after the memories: then no such clip is added any more
+            if first is not None:
                 db.execute("DELETE FROM meta WHERE key = ?", [_UNFINISHED])
         return gone
 
     def unfinished_forgetting(self) -> bool:
         """Whether a `forget` was cut off, so that traces of what it deleted may be left in the file."""
-        return self._unfinished() is not None
+        return self._unfinished() is not None or ClipRing(self).unfinished_forgetting()
+
+    def _delete_bundles(self) -> None:
+        """Those that are still here; what is in them goes with the next one, without what is forgotten."""
+        for waiting in self.outgoing(pushed=False):
+            Path(waiting.file).unlink(missing_ok=True)  # cut off here, the bundle is made anew, too
+            self.take_back(waiting.sequence)
 
     def _unfinished(self) -> int | None:
         """The lowest memory that was erased since the last time that no trace was left."""
@@ -153,21 +167,6 @@ class Forgetting:
             if not numbers:
                 return
             steps.run(lambda db, size, left=numbers[::-1]: _erase_some(db, left, size))
-
-    def _scrub(self, patience_s: float) -> None:
-        path = self._connections.path
-        command = [sys.executable, "-I", scrub.__file__, str(path), str(patience_s)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 3:
-            raise StoreError(
-                f"What you named is deleted, but traces are left in the log of {path} because another "
-                "program has been reading it all the time; end that program and forget the same again."
-            )
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no message"]
-            raise StoreError(
-                f"What you named is deleted, but traces are left in {path} ({lines[-1]}); try again."
-            )
 
 
 def _memories_where(what: Selection) -> tuple[str, dict[str, Any]]:

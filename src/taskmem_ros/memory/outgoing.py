@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.feedback import select_feedback
 from taskmem_ros.memory.tasks import select_tasks
@@ -89,16 +87,6 @@ class OutgoingRows:
         that was pushed.
         """
         with self._connections.write() as db:
-            take_back(db, "sequence = :sequence", {"sequence": sequence})
-
-
-def take_back(db: Database, where: str, values: dict[str, object]) -> list[str]:
-    """Forget the bundles for which `where` holds and that were not pushed, in the caller's transaction.
-
-    Returns their files, which the caller deletes.
-    """
-    found = list(db["bundles"].rows_where(f"pushed_ns IS NULL AND ({where})", values))
-    for row in found:
-        db.execute("DELETE FROM bundled WHERE sequence = ?", [row["sequence"]])
-        db.execute("DELETE FROM bundles WHERE sequence = ?", [row["sequence"]])
-    return [row["file"] for row in found]
+            if db["bundles"].count_where("sequence = ? AND pushed_ns IS NULL", [sequence]):
+                db.execute("DELETE FROM bundled WHERE sequence = ?", [sequence])
+                db.execute("DELETE FROM bundles WHERE sequence = ?", [sequence])

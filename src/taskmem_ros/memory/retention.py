@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from taskmem_ros.clips import Gap
 from taskmem_ros.memory.database import Connections
+from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.memory.steps import Steps, Stopped
 from taskmem_ros.memory.taking import Taking
 
@@ -78,22 +79,24 @@ class Retaining:
 
         In short steps, so that no write waits for more than some hundredths of a second. The time of what is
         taken becomes coverage with the reason "forgotten", and forgotten(gap) is called for each piece, after
-        its commit. stop: asked between steps; what is then left is done by the next run. Answers stay, and
-        so may traces in the file: `forget` is for what must not be known any more.
+        its commit; clips of it leave the ring. stop: asked between steps; what is then left is done by the
+        next run. Answers stay, and so may traces: `forget` is for what must not be known any more.
         """
         now = time.time_ns() if now_ns is None else now_ns
+        oldest = now - round(policy.max_age_s * 1e9) if policy.max_age_s else None
         with self._connections.aside() as db:
             steps = Steps(db, stop)
             taking, short = Taking(steps, forgotten), 0
             try:
-                if policy.max_age_s:
-                    taking.older_than(now - round(policy.max_age_s * 1e9))
+                if oldest is not None:
+                    taking.older_than(oldest)
                 if policy.thumbnail_bytes_per_day:
                     taking.pictures_over(int(policy.thumbnail_bytes_per_day))
                 if policy.max_bytes:
                     taking.until_as_small_as(int(policy.max_bytes), now)
                     short = max(0, taking.over(int(policy.max_bytes)))
                 taking.give_back()
+                ClipRing(self).drop_forgotten(oldest)
             except Stopped:
                 log.info("retention was stopped; the next run goes on with it")
             return Retained(**taking.taken, bytes=taking.bytes, short_bytes=short, longest_s=steps.longest_s)

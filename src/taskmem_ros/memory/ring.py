@@ -52,7 +52,7 @@ class ClipRing:
     def __init__(self, store: Store, max_bytes: int = 0):
         self.max_bytes = max_bytes
         self._store = store
-        self._file = RingFile(ring_path(store.path), store.store_id())
+        self._file = RingFile(ring_path(store.path), store.store_id)
         self._newest: dict[str, int] = {}
 
     @property
@@ -173,6 +173,23 @@ class ClipRing:
         with self._file.write() as db, self._file.transaction(db):
             db.execute("DELETE FROM meta WHERE key = ?", [_UNFINISHED])
         return taken
+
+    def drop_forgotten(self, before_ns: int | None = None) -> int:
+        """Delete the clips whose time the store has as forgotten, and those that ended before before_ns.
+
+        Returns how many. Traces may stay in the file; `forget` is for what must not be known any more.
+        """
+        with self._file.read() as db:
+            if db is None:
+                return 0
+        with self._file.write() as db:
+            numbers = set(self._selected(db, None))
+            if before_ns is not None:
+                numbers |= {row["id"] for row in db["clips"].rows_where("end_ns < ?", [before_ns])}
+            for number in numbers:
+                with self._file.transaction(db):
+                    db.execute("DELETE FROM clips WHERE id = ?", [number])
+            return len(numbers)
 
     def unfinished_forgetting(self) -> bool:
         """Whether a `forget` was cut off, so that traces of what it deleted may be left in the file."""

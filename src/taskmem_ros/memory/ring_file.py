@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -42,10 +43,10 @@ _SCHEMA = (
 
 
 class RingFile:
-    """The file at `path`, of the store with this id. Every method may raise StoreError."""
+    """The file at `path`, of a store. store_id: tells the store's id. Every method may raise StoreError."""
 
-    def __init__(self, path: Path, store_id: str):
-        self.path, self._store_id = path, store_id
+    def __init__(self, path: Path, store_id: Callable[[], str]):
+        self.path, self._tell_store_id = path, store_id
 
     @property
     def bytes(self) -> int:
@@ -125,6 +126,10 @@ class RingFile:
                 file.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{self.path} cannot be removed ({error.strerror}); remove it.") from error
+
+    @cached_property
+    def _store_id(self) -> str:
+        return self._tell_store_id()
 
     def _files(self) -> list[Path]:
         return [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
