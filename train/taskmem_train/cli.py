@@ -11,6 +11,7 @@ from pathlib import Path
 
 from taskmem_train.bench import cli as bench
 from taskmem_train.gate import cli as gate
+from taskmem_train.nightly import cli as nightly
 from taskmem_train.phase_one import cli as phase_one
 from taskmem_train.phase_two import cli as phase_two
 from taskmem_train.seeds import seed_range
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     phase_one.add_parser(commands)
     phase_two.add_parser(commands)
     gate.add_parser(commands)
+    nightly.add_parser(commands)
     bench.add_parser(commands)
     args = parser.parse_args(argv)
     try:

@@ -89,7 +89,7 @@ def card(report: GateReport) -> str:
     )
     return _CARD.format(
         metadata=data.to_yaml(),
-        name=_cell(report.name),
+        name=cell(report.name),
         kind=KINDS.get(report.kind, report.kind),
         base=report.base_model,
         checkpoint="models/demo" if report.base_model == DEMO else report.base_model,
@@ -102,7 +102,7 @@ def card(report: GateReport) -> str:
         accuracy=_accuracy_table(report),
         truth=_truth_table(report),
         checks="\n".join(f"- {check.text}" for check in report.decision.checks),
-        asked="\n".join(f"{n}. {_cell(text)}" for n, text in enumerate(report.questions, 1)) or "None.",
+        asked="\n".join(f"{n}. {cell(text)}" for n, text in enumerate(report.questions, 1)) or "None.",
         examples=_examples(report),
     )
 
@@ -158,10 +158,10 @@ def _percent(value: float | None) -> str:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(_cell(str(cell)) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(cell(str(value)) for value in line)} |" for line in lines)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """The text on one line, with nothing that Markdown or HTML would take for its own."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")

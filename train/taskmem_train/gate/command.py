@@ -17,9 +17,10 @@ from taskmem_train.gate.trained import HeldOutTasks, TrainedRun, held_out_tasks
 from taskmem_train.judges.endpoint import endpoint_quality
 from taskmem_train.judges.local import local_quality, policy_complete
 from taskmem_train.judges.types import QualityJudge
+from taskmem_train.phase_two.settings import PhaseTwoConfig
 
 GATE = "gate"  # folder of what was measured, in the run's folder
-_OF_THIS_MACHINE = ("publish", "name", "adapter_in_use", "device")
+_OF_THIS_MACHINE = ("publish", "name", "adapter_in_use", "device", "rollouts")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _quality(config: GateConfig) -> tuple[QualityJudge, str] | None:
 def _report(
     run: TrainedRun, config: GateConfig, policy: MemoryPolicy, tasks: HeldOutTasks, found: HeldOut
 ) -> GateReport:
-    gate = {name: value for name, value in asdict(config).items() if name not in _OF_THIS_MACHINE}
+    learned, gate = _told(run.config), _told(config)
     about = {"skipped": tasks.dataset.skipped, "clips_trained_on": tasks.clips_trained_on}
     about |= {"left_out": tasks.left_out, "drawn_by": found.candidate.drawn_by}
     return GateReport.judge(
@@ -101,7 +102,7 @@ def _report(
         base_model=policy.provenance.model,
         base_revision=policy.provenance.revision,
         in_use_name=Path(config.adapter_in_use).name,
-        config=asdict(run.config) | {"gate": gate | about},
+        config=learned | {"gate": gate | about},
         questions=run.questions,
         candidate=found.candidate,
         in_use=found.in_use,
@@ -109,6 +110,12 @@ def _report(
         rules=config.rules,
         examples=found.examples,
     )
+
+
+def _told(config: PhaseTwoConfig | GateConfig) -> dict:
+    """Settings without what says something of this machine alone; bundles by their files' names."""
+    values = {name: value for name, value in asdict(config).items() if name not in _OF_THIS_MACHINE}
+    return values | {"bundle": tuple(Path(path).name for path in config.bundle)}
 
 
 def _notes(tasks: HeldOutTasks, found: HeldOut) -> tuple[str, ...]:

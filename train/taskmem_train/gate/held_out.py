@@ -98,8 +98,9 @@ def measure(
         policy.unload_adapter()
     folders = {name: out / "memories" / result.settings["banks"][name] for name in systems}
     truth = judged(dataset, folders, *quality, out / "grades.db") if quality else {}
+    each = max(1, MOST_EXAMPLES // len(dataset.streams)) if block else 1
     found = [_measures(dataset, result, name, truth.get(name), block) for name in systems]
-    return HeldOut(*found, examples=_examples(dataset, folders), truth=truth)
+    return HeldOut(*found, examples=_examples(dataset, folders, each), truth=truth)
 
 
 def _measures(dataset: Dataset, result: Result, system: str, truth: Truth | None, block: int) -> Measures:
@@ -125,21 +126,26 @@ def _measures(dataset: Dataset, result: Result, system: str, truth: Truth | None
     )
 
 
-def _examples(dataset: Dataset, folders: Mapping[str, Path]) -> tuple[Example, ...]:
-    """Of streams spread over all of them the first clip of which memories differ, else the first clip."""
+def _examples(dataset: Dataset, folders: Mapping[str, Path], each: int) -> tuple[Example, ...]:
+    """Of streams spread over all of them the first clips of which memories differ, else the first clip."""
     step = max(1, len(dataset.streams) // MOST_EXAMPLES)
-    found = [_example(stream, folders) for stream in dataset.streams[::step][:MOST_EXAMPLES]]
-    return tuple(example for example in found if example)
+    chosen = dataset.streams[::step][:MOST_EXAMPLES]
+    return tuple(example for stream in chosen for example in _of_stream(stream, folders, each))
 
 
-def _example(stream: StreamItem, folders: Mapping[str, Path]) -> Example | None:
+def _of_stream(stream: StreamItem, folders: Mapping[str, Path], count: int) -> list[Example]:
+    """Up to `count` clips of a stream, spread over those of which memories differ."""
     before, after = (_written(memory_file(folders[name], stream)) for name in (IN_USE, CANDIDATE))
     starts = sorted(before.keys() | after.keys())
-    if not starts:
-        return None
-    start = next((start for start in starts if before.get(start) != after.get(start)), starts[0])
-    clock = datetime.fromtimestamp(start // NS, timezone.utc)
-    return Example(f"{stream.id} {clock:%H:%M:%S}", before.get(start), after.get(start))
+    differ = [start for start in starts if before.get(start) != after.get(start)] or starts[:1]
+    return [
+        Example(
+            f"{stream.id} {datetime.fromtimestamp(start // NS, timezone.utc):%H:%M:%S}",
+            before.get(start),
+            after.get(start),
+        )
+        for start in differ[:: max(1, len(differ) // count)][:count]
+    ]
 
 
 def _written(memories: Path) -> dict[int, str | None]:

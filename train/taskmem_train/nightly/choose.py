@@ -1,0 +1,108 @@
+"""Whether to train, and on what: from what is known of bundles and tasks, without opening one.
+
+Tasks that any run was fitted to are never asked at the gate, also not in later nights: what is in use was
+fitted to some of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from taskmem_train.nightly.ledger import Plan, SeenTask, TakenBundle
+from taskmem_train.nightly.settings import NightlyConfig
+
+DAY_NS = 24 * 3600 * 1_000_000_000
+
+
+def choose(
+    config: NightlyConfig,
+    bundles: Sequence[TakenBundle],
+    tasks: Sequence[SeenTask],
+    published: str = "",
+) -> Plan | str:
+    """The plan of a run, or why none is worth while, in a sentence.
+
+    bundles, tasks: all of one robot, or of all that are trained for together. published: id of the newest
+    adapter that was published for them. A kind with enough new tasks is what is learned; what is asked at the
+    gate are the newest other tasks, of any kind, since an adapter must not lose more there than it gains.
+    """
+    new = [task for task in tasks if task.known and not task.used]
+    kinds = Counter(task.kind for task in new)
+    enough = {kind for kind, count in kinds.items() if count >= config.min_new_tasks}
+    if not enough:
+        told = ", ".join(f"{count} of kind {kind}" for kind, count in sorted(kinds.items())) or "none"
+        waiting = sum(not task.known and not task.used for task in tasks)
+        more = f"; {waiting} more have no known answer (`taskmem feedback` gives one)" if waiting else ""
+        return (
+            f"new tasks with a known answer: {told}; it takes {config.min_new_tasks} of a kind to train{more}"
+        )
+    used = lately(bundles, tasks, config.days)
+    if not any(bundle.clips for bundle in used):
+        return (
+            f"{len(new)} new tasks with a known answer, but the bundles have no frames to try memories on; "
+            "set contents to frames on the robot"
+        )
+    here = {(bundle.robot, bundle.sequence) for bundle in used}
+    recent = [task for task in tasks if task.known and (task.robot, task.sequence) in here]
+    learn = to_learn(config, [task for task in recent if task.kind in enough and not task.fitted])
+    ask = [task for task in recent if not task.fitted and task not in learn][-config.held_out :]
+    if len(ask) < config.min_questions:
+        return (
+            f"{len(new)} new tasks with a known answer, but beside {len(learn)} to fit to only {len(ask)} "
+            f"are left to ask at the gate, which takes {config.min_questions}"
+        )
+    if len(revisions := {bundle.revision for bundle in newest(used)} - {""}) > 1:
+        return f"the robots have different base models ({', '.join(sorted(revisions))}); train for each alone"
+    return Plan(
+        robots=tuple(sorted({bundle.robot for bundle in used})),
+        bundles=tuple(bundle.file for bundle in used),
+        bundle_ids=tuple(bundle.id for bundle in used),
+        learn=tuple(task.uid for task in learn),
+        ask=tuple(task.uid for task in ask),
+        new=len(new),
+        kinds=tuple(sorted(enough)),
+        in_use=in_use(used, published),
+        revision=next(iter(revisions), ""),
+    )
+
+
+def lately(bundles: Sequence[TakenBundle], tasks: Sequence[SeenTask], days: float) -> list[TakenBundle]:
+    """The bundles with something of the last days before the newest time in any bundle of the same robot, by
+    the robot's own clock, and those sent after the first of them, which may hold feedback alone.
+    """
+    found: list[TakenBundle] = []
+    for robot in dict.fromkeys(bundle.robot for bundle in bundles):
+        own = sorted((b for b in bundles if b.robot == robot), key=lambda b: (b.sequence, b.id))
+        times = [bundle.last_ns for bundle in own if bundle.last_ns is not None]
+        since = max(times, default=0) - days * DAY_NS
+        first = next((n for n, b in enumerate(own) if b.last_ns is not None and b.last_ns > since), len(own))
+        found += own[first:]
+    return found
+
+
+def to_learn(config: NightlyConfig, tasks: Sequence[SeenTask]) -> list[SeenTask]:
+    """What is fitted to: the newest questions; where the judge learns from answers, a share of all, from the
+    newest on spread over the time, so that those that are held out are of the same days.
+    """
+    if config.judge != "answerability":
+        return list(tasks[-config.questions :])
+    share = config.learn_share
+    newest_first = list(tasks)[::-1]
+    chosen = [
+        task for n, task in enumerate(newest_first) if math.ceil((n + 1) * share) > math.ceil(n * share)
+    ]
+    return chosen[::-1]
+
+
+def newest(bundles: Sequence[TakenBundle]) -> list[TakenBundle]:
+    """The newest bundle of each robot that says what wrote its memories."""
+    found = {bundle.robot: bundle for bundle in bundles if bundle.revision}
+    return list(found.values())
+
+
+def in_use(bundles: Sequence[TakenBundle], published: str) -> str:
+    """The adapter that most robots used last; where no bundle tells, the one that was published last."""
+    said = Counter(bundle.adapter for bundle in newest(bundles))
+    return said.most_common(1)[0][0] if said else published
