@@ -21,7 +21,8 @@ from taskmem_ros.exchange.keys import KEYRING, Keyring
 from taskmem_ros.exchange.manifest import AdapterManifest, PackageError
 from taskmem_ros.exchange.notebook import BROKEN, REFUSED, Notebook, Seen
 from taskmem_ros.exchange.package import MANIFEST_FILE, SIGNATURE_FILE, read_manifest, verify
-from taskmem_ros.exchange.place import NotInPlace, Place, PlaceDamaged
+from taskmem_ros.exchange.place import Place
+from taskmem_ros.exchange.place_errors import PlaceDamaged, PlaceError, PlaceUnreachable
 from taskmem_ros.memory import Store
 from taskmem_ros.memory.adapters import STAGED, AdapterUse
 
@@ -29,6 +30,7 @@ OLDER, OTHER_BASE, OTHER_ROBOT = "older", "for another base model", "for another
 PASSED_OVER = (OLDER, OTHER_BASE, OTHER_ROBOT)
 MOST_READ = 300  # manifests in one round; the others have their turn in the next one
 MOST_PULLS = 3  # of files that are not what was signed: they may have been damaged on the way
+OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 SPARE_BYTES = 1_000_000  # that stay free on the disk
 
 
@@ -130,7 +132,8 @@ class Arrivals:
             elif before is not None:  # somebody put another one in its place
                 del seen[id]
             manifest, _signer = read_manifest(data, signature, keyring, id=id)
-        except (PackageError, PlaceDamaged, NotInPlace) as error:
+        except (PackageError, PlaceError) as error:
+            _raise_if_not_its_fault(error)
             if before is None or before.sha256 != digest:
                 self._refuse(id, str(error))
             seen[id] = Seen(REFUSED, digest)
@@ -166,11 +169,13 @@ class Arrivals:
                 _sync(partial)
                 partial.rename(final)
                 _sync(self.folder)
-        except (PackageError, PlaceDamaged, NotInPlace) as error:
-            tries = seen[id].tries + 1 if id in seen else 1
-            seen[id] = Seen(BROKEN, offer.digest, tries)
-            if tries == 1:
+        except (PackageError, PlaceError) as error:
+            _raise_if_not_its_fault(error)
+            if id not in seen:
                 self._refuse(id, str(error))
+            # Only what was pulled in vain is counted: it may have been damaged on the way, but not each time.
+            pulled = isinstance(error, (PackageError, PlaceDamaged))
+            seen[id] = Seen(BROKEN, offer.digest, (seen[id].tries if id in seen else 0) + pulled)
             return False
         finally:
             _remove(partial)
@@ -213,6 +218,14 @@ def newest_staged(store: Store) -> str:
     base = store.adapter_use().base_revision
     rows = [row for row in store.adapters(STAGED) if _base_of(row.manifest) == base]
     return rows[-1].id if rows else ""
+
+
+def _raise_if_not_its_fault(error: Exception) -> None:
+    """Again, where the network or this robot's disk is to blame and not the adapter."""
+    if isinstance(error, PlaceUnreachable):
+        raise error
+    if isinstance(error, PlaceError) and getattr(error.__cause__, "errno", None) in OUR_DISK:
+        raise error
 
 
 def _base_of(manifest: str) -> str:
