@@ -132,8 +132,8 @@ def verify(
         manifest, signer = read_manifest(data, signature, keyring, id=id, limits=limits)
         check_fit(manifest, base_revision, robot)
         _need(names, manifest.files)
-        if other := sorted(names - manifest.files.keys() - {MANIFEST_FILE, SIGNATURE_FILE}):
-            raise PackageError(f"it has {other[0]!r}, which was not signed; get it again")
+        if other := sorted(names & set(FILES) - manifest.files.keys()):
+            raise PackageError(f"it has {other[0]}, which was not signed; get it again")
         kept = {name: _read_signed(descriptor, name, entry) for name, entry in manifest.files.items()}
         config = _check_content(kept, manifest, limits)
     return VerifiedAdapter(manifest, folder, signer, config, kept[WEIGHTS_FILE])
@@ -206,13 +206,13 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def _names(descriptor: int) -> set[str]:
-    """Of what is in the folder; it stops at what there are too many of."""
+    """Of what is in the folder. Raises PackageError at the first that no package has."""
     names: set[str] = set()
     with os.scandir(descriptor) as entries:
         for entry in entries:
+            if entry.name not in (*FILES, MANIFEST_FILE, SIGNATURE_FILE):
+                raise PackageError(f"it has {entry.name!r}, which was not signed; get it again")
             names.add(entry.name)
-            if len(names) > len(FILES) + 2:
-                raise PackageError("it has more files than an adapter has; get it again")
     return names
 
 
