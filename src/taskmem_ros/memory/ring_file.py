@@ -51,7 +51,7 @@ class RingFile:
     @property
     def bytes(self) -> int:
         """On the disk, with all that SQLite has beside it."""
-        return sum(file.stat().st_size for file in self._files() if file.exists())
+        return sum(map(_size, self._files()))
 
     @contextmanager
     def read(self) -> Iterator[Database | None]:
@@ -208,6 +208,13 @@ def fold_log(db: Database) -> None:
 def pages_of(sizes: list[int]) -> int:
     """At most as many pages as a clip of frames of these sizes (bytes) takes."""
     return sum(size // (PAGE - 4) + 2 for size in sizes) + 2
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # a log goes whenever somebody closes the file
+        return 0
 
 
 def _is_damaged(error: sqlite3.DatabaseError) -> bool:

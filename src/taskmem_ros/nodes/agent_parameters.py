@@ -151,6 +151,14 @@ AGENT: tuple[Spec, ...] = (
         1e6,
     ),
     Spec(
+        "frames.gigabytes",
+        1.0,
+        "Room for the clips that the policy saw last, kept to learn from and to try adapters on, in a file "
+        "beside the database, gigabytes; 0: none is kept, and the file is removed.",
+        0.0,
+        1e5,
+    ),
+    Spec(
         "retention.max_age_days",
         0.0,
         "Memories older than this are forgotten, days by the agent's clock; 0: none is.",

@@ -112,8 +112,12 @@ def questions_status(active: bool, stats: Any, last_error: str) -> Status:
     return Status("questions", "ask_memory", OK, "serving" if active else "not active", values)
 
 
-def store_status(path: Path, recorder: Any, keeper: Any, indexer: Any | None) -> Status:
-    """recorder: Recorder. keeper: Keeper. indexer: Indexer, None where there is no encoder."""
+def store_status(
+    path: Path, recorder: Any, keeper: Any, indexer: Any | None, frames: Any | None = None
+) -> Status:
+    """recorder: Recorder. keeper: Keeper. indexer: Indexer, None where there is no encoder. frames:
+    FrameKeeper.
+    """
     try:
         size, free = path.stat().st_size, shutil.disk_usage(path.parent).free
     except OSError as error:  # deleted, or its disk taken away, while it is open
@@ -128,7 +132,11 @@ def store_status(path: Path, recorder: Any, keeper: Any, indexer: Any | None) ->
         "longest step of forgetting": keeper.last.longest_s if keeper.last else 0.0,
         "encoder": indexer.encoder.name if indexer else "none",
         "vectors made": indexer.made if indexer else 0,
-        "last error": recorder.last_error or keeper.error or (indexer.error if indexer else ""),
+        **(_ring_values(frames) if frames else {}),
+        "last error": recorder.last_error
+        or keeper.error
+        or (indexer.error if indexer else "")
+        or (frames.last_error if frames else ""),
     }
     level, message = OK, "open"
     if recorder.error:
@@ -137,6 +145,8 @@ def store_status(path: Path, recorder: Any, keeper: Any, indexer: Any | None) ->
         level, message = WARN, keeper.error
     elif indexer and indexer.error:
         level, message = WARN, indexer.error
+    elif frames and frames.error:
+        level, message = WARN, frames.error
     elif keeper.last and keeper.last.short_bytes:
         too_much = keeper.last.short_bytes / 1e6
         level, message = (
@@ -146,6 +156,14 @@ def store_status(path: Path, recorder: Any, keeper: Any, indexer: Any | None) ->
     elif free < LITTLE_ROOM:
         level, message = WARN, f"{free / 1e6:.0f} MB free on the disk of {path}"
     return Status("store", str(path), level, message, values)
+
+
+def _ring_values(frames: Any) -> dict[str, Any]:
+    return {
+        "bytes of kept clips": frames.ring.bytes,
+        "clips kept": frames.kept,
+        "clips not kept": frames.lost,
+    }
 
 
 def _text(value: Any) -> str:

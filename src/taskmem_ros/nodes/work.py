@@ -16,6 +16,7 @@ from taskmem import msg
 from taskmem_ros.clips import INACTIVE, Clip, Gap
 from taskmem_ros.clips.bridge import working_cv_bridge
 from taskmem_ros.memory import Memory, Store
+from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.policy import Draft, Engine, MemoryPolicy
 from taskmem_ros.recall import ROUNDS, Recall, load_encoder, rounds_for
 
@@ -24,6 +25,7 @@ from .agent_parameters import clip_settings, database, image_topic
 from .camera_input import CameraInput, Counters
 from .conversions import coverage_message, memory_message, task_message
 from .diagnostics import Status, camera_status, policy_status, questions_status, store_status
+from .frames import FrameKeeper, ring_bytes
 from .indexer import Indexer
 from .keeper import Keeper, retention
 from .mailbox import Mailbox
@@ -113,6 +115,8 @@ class Work:
             values["thumbnail_width"],
         )
         undo.callback(self._recorder.close)
+        self._frames = FrameKeeper(ClipRing(self.store), ring_bytes(values))
+        undo.callback(self._frames.close)
         self._keeper = Keeper(
             self.store,
             retention(values),
@@ -220,6 +224,7 @@ class Work:
         self._services.ask_timeout_s = values["ask_timeout"]
         self._recorder.thumbnail_width = values["thumbnail_width"]
         self._keeper.apply(retention(values))
+        self._frames.limit(ring_bytes(values))
         self._markers.show(values["markers_shown"])
 
     def statuses(self) -> list[Status]:
@@ -231,7 +236,7 @@ class Work:
                 self.active, stats, policy.report, policy.provenance, self._queue, recorder.gap_seconds
             ),
             questions_status(self.active, stats, self._services.last_error),
-            store_status(self.store.path, recorder, self._keeper, self._indexer),
+            store_status(self.store.path, recorder, self._keeper, self._indexer, self._frames),
         ]
 
     def _pose_lookup(self) -> PoseLookup:
@@ -263,7 +268,10 @@ class Work:
 
     def _on_memory(self, clip: Clip, draft: Draft) -> None:
         if self._queue.hand_over() is clip:  # else it was given up already
-            self._recorder.memory(clip, draft)
+            try:
+                self._recorder.memory(clip, draft)
+            finally:
+                self._frames.put(clip)
 
     def _end_engine(self) -> None:
         if self.stop_engine(END_S):
