@@ -162,7 +162,7 @@ def test_the_baseline_is_what_this_base_wrote_and_answered_before(store):
     for second, text in enumerate(("one", "one two", "one two three")):
         store.add_memory("camera", 0, second, second + 1, text, **by)
     store.add_memory("camera", 0, 9, 10, "of another model", model="x", revision="x")
-    source = store.add_memory("camera", 0, 10, 11, "one two three four five", **by)
+    newest = store.add_memory("camera", 0, 10, 11, "one two three four five", **by)
     store.add_failure("camera", 0, 12, 13, raw="", error="nothing", **by)
     for answer in ("here", None, None):
         task = store.add_task("Where?")
@@ -170,11 +170,10 @@ def test_the_baseline_is_what_this_base_wrote_and_answered_before(store):
     store.finish_task(store.add_task("Where?").id, "failed")
     now = store.task(4).answered_ns + 1
     written = store.writing(now, 300, 100)
-    assert (written.memories, written.failures, written.mean_words) == (4, 1, 11 / 4)
-    assert (written.tasks, written.abstained) == (3, 2)
-    newest = store.writing(now, 2, 1)
-    assert (newest.memories, newest.failures, newest.mean_words) == (1, 1, 5.0)
-    assert (newest.tasks, newest.abstained) == (1, 1)
-    earlier = store.writing(source.created_ns, 300, 100)
-    assert (earlier.memories, earlier.failures, earlier.tasks) == (3, 0, 0)
-    assert store.writing(0, 300, 100).memories == 0
+    assert (written.words, written.failures) == ((5, 3, 2, 1), 1)
+    assert (written.answered, written.abstained) == (1, 2)
+    last = store.writing(now, 2, 1)
+    assert (last.words, last.failures, last.answered, last.abstained) == ((5,), 1, 0, 1)
+    earlier = store.writing(newest.created_ns, 300, 100)
+    assert (earlier.words, earlier.failures, earlier.answered, earlier.abstained) == ((3, 2, 1), 0, 0, 0)
+    assert store.writing(0, 300, 100).words == ()

@@ -7,7 +7,6 @@ another base they are put aside, and are there again when it comes back.
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,14 +74,13 @@ class AdapterUse:
 class Writing:
     """How a robot wrote and answered for a while.
 
-    memories, failures: of clips. mean_words: of a memory's length, 0 without any. tasks: questions that were
-    answered or not; abstained: those of them that memory had nothing for.
+    words: of each memory. failures: clips without one. answered: questions; abstained: those that memory had
+    nothing for.
     """
 
-    memories: int = 0
+    words: tuple[int, ...] = ()
     failures: int = 0
-    mean_words: float = 0.0
-    tasks: int = 0
+    answered: int = 0
     abstained: int = 0
 
 
@@ -254,12 +252,10 @@ class AdapterRows:
             )
             texts = [row[0] for row in rows]
             ended = [row[0] for row in db.execute(asked, values | {"count": tasks})]
-        words = [len(text.split()) for text in texts if text is not None]
         return Writing(
-            memories=len(words),
-            failures=len(texts) - len(words),
-            mean_words=statistics.fmean(words) if words else 0.0,
-            tasks=len(ended),
+            words=tuple(len(text.split()) for text in texts if text is not None),
+            failures=texts.count(None),
+            answered=ended.count("answered"),
             abstained=ended.count("not_in_memory"),
         )
 
