@@ -1,8 +1,8 @@
-"""The agent, and a camera where asked for. The arguments: ros2 launch taskmem agent.launch.py --show-args
+"""The agent, and a camera or the sync node where asked for.
 
-They are those of `taskmem up`, which starts the same nodes where ros2 launch is not installed:
-taskmem_ros.nodes.bringup has the table of both. Of two settings of one parameter the argument wins over
-params_file, but only if it was given.
+The arguments (ros2 launch taskmem agent.launch.py --show-args) are those of `taskmem up`, which starts the
+same nodes where ros2 launch is not installed: taskmem_ros.nodes.bringup has the table of both. Of two
+settings of one parameter the argument wins over params_file, but only if it was given.
 """
 
 from typing import Any, List, Optional
@@ -63,7 +63,7 @@ def start_node(node: NodePlan, given: dict[str, str], respawn: bool) -> Node:
     def end_all(event: ProcessExited, context: LaunchContext) -> Optional[Shutdown]:
         return None if context.is_shutdown else Shutdown(reason=f"{node.name} has ended")
 
-    kind = LifecycleNode if node.executable == "taskmem_agent" else Node
+    kind = LifecycleNode if node.lifecycle else Node
     return kind(
         package="taskmem",
         executable=node.executable,
@@ -74,7 +74,7 @@ def start_node(node: NodePlan, given: dict[str, str], respawn: bool) -> Node:
         ros_arguments=["--log-level", node.log_level],
         output="both",
         emulate_tty=True,
-        respawn=respawn and node.required,
+        respawn=respawn and node.lasting,
         respawn_delay=RESPAWN_DELAY_S,
         on_exit=end_all if node.required and not respawn else None,
     )

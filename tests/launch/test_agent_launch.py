@@ -41,7 +41,8 @@ def test_every_argument_is_declared_with_a_description():
     arguments = {a.name: a for a in module.generate_launch_description().get_launch_arguments()}
     assert set(arguments) >= {
         "namespace", "params_file", "use_sim_time", "autostart", "log_level", "use_respawn", "model",
-        "quantization", "device", "database", "cameras", "image_topic", "image_transport", "demo", "video",
+        "quantization", "device", "database", "cameras", "image_topic", "image_transport", "sync", "exchange",
+        "demo", "video",
     }  # fmt: skip
     assert all(len(a.description) > 10 and a.default_value is not None for a in arguments.values())
     assert arguments["image_transport"].choices == ("raw", "compressed")
@@ -76,6 +77,7 @@ def test_arguments_win_over_the_file_only_when_given(launched, tmp_path, namespa
     settings.write_text(
         "/**/taskmem_agent:\n"
         "  ros__parameters: {model: of-the-file, device: cpu, autostart: false, window: 3}\n"
+        "/**/taskmem_sync:\n  ros__parameters: {autostart: false, exchange: /of-the-file, robot: of-file}\n"
         f"{namespace}/home_camera:\n  ros__parameters: {{seed: 2000007, camera: of-the-file}}\n"
     )
     launched(
@@ -86,6 +88,7 @@ def test_arguments_win_over_the_file_only_when_given(launched, tmp_path, namespa
         "demo:=true",
         f"database:={tmp_path / 'memory.db'}",
         "image_transport:=compressed",
+        f"exchange:={tmp_path}",
     )
     context = rclpy.Context()
     rclpy.init(context=context)
@@ -103,6 +106,8 @@ def test_arguments_win_over_the_file_only_when_given(launched, tmp_path, namespa
         names = ("model", "device", "window", "cameras", "image_transport", "autostart")
         given = ["given", "cpu", 3, ["front", "back"], "compressed", False]
         assert ask("taskmem_agent", *names) == given
+        sync = ask("taskmem_sync", "exchange", "robot", "database", "autostart")
+        assert sync == [str(tmp_path), "of-file", str(tmp_path / "memory.db"), False]
         assert ask("home_camera", "seed", "camera") == [2000007, "front"]
         deadline = time.monotonic() + 20
         while not node.get_publishers_info_by_topic(f"{namespace}/front/image_raw/compressed"):

@@ -53,6 +53,28 @@ def test_a_film_may_end_without_ending_the_agent():
     assert 'video:="0"' in video.ros_arguments()  # a device's index stays a string
 
 
+@pytest.mark.parametrize("given", [{"exchange": "/mnt/exchange"}, {"sync": "true"}])
+def test_the_sync_node_goes_with_an_exchange_and_never_ends_the_agent(given):
+    agent, sync = plan({**given, "namespace": "robot1", "database": "/data/m.db", "autostart": "false"})
+    assert (sync.executable, sync.required, sync.lasting, sync.lifecycle) == (
+        "taskmem_sync",
+        False,
+        True,
+        True,
+    )
+    exchange = {"exchange": "/mnt/exchange"} if "exchange" in given else {}
+    assert sync.parameters == {**exchange, "database": "/data/m.db", "autostart": False}
+    assert "exchange" not in agent.parameters and agent.parameters["database"] == "/data/m.db"
+    assert sync.full_name == "/robot1/taskmem_sync"
+
+
+def test_one_file_of_parameters_serves_both():
+    agent, sync = plan({"params_file": "my.yaml", "exchange": "/mnt/exchange"})
+    assert agent.params_file == sync.params_file == "my.yaml"
+    assert sync.given_yaml() == '/taskmem_sync:\n  ros__parameters:\n    exchange: "/mnt/exchange"\n'
+    assert agent.given_yaml() == ""
+
+
 def test_params_file_stands_between_defaults_and_what_was_given():
     (agent,) = plan({"params_file": "my.yaml", "model": "a/b", "namespace": "robot1"})
     words = agent.ros_arguments("given.yaml")
@@ -96,7 +118,10 @@ SCRIPT = textwrap.dedent("""
     up.RESPAWN_DELAY_S = 0.1
     up.Child.command = lambda self: [sys.executable, "-u", "-c", CHILDREN[self.node.name]]
     CHILDREN = {children!r}
-    nodes = [up.NodePlan(n, n, "", "", "info", required=n != "optional") for n in CHILDREN]
+    nodes = [
+        up.NodePlan(n, n, "", "", "info", required=n not in ("optional", "lasting"), lasting=n != "optional")
+        for n in CHILDREN
+    ]
     sys.exit(up.Supervisor(nodes, respawn={respawn!r}).run())
 """)
 FOREVER = """
@@ -163,6 +188,16 @@ def test_respawn_starts_again():
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert seen.count("process started") >= 2
+
+
+def test_one_that_lasts_is_started_again_and_one_that_may_end_is_not():
+    process = supervise({"one": FOREVER, "lasting": "pass", "optional": "pass"}, respawn=True)
+    seen = read_until(process, "[lasting] process has ended with exit code 0")
+    while seen.count("[lasting] process started") < 2:
+        seen += read_until(process, "[lasting] process started")
+    process.send_signal(signal.SIGINT)
+    seen += process.communicate(timeout=60)[0]
+    assert seen.count("[optional] process started") == 1
 
 
 def test_plan_words_stay_typed():

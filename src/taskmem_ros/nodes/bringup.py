@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .agent_parameters import AGENT
+from .sync_parameters import SYNC
 
-_AGENT_DEFAULTS = {spec.name: spec for spec in AGENT}
+_SPECS = {spec.name: spec for spec in (*SYNC, *AGENT)}
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Argument:
     choices: tuple[str, ...] = ()
 
 
-def _of_agent(name: str) -> Argument:
-    spec = _AGENT_DEFAULTS[name]
+def _of_node(name: str) -> Argument:
+    spec = _SPECS[name]
     default = ",".join(spec.default) if isinstance(spec.default, tuple) else str(spec.default)
     return Argument(name, default, spec.description, spec.choices)
 
@@ -33,26 +34,35 @@ LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 ARGUMENTS: tuple[Argument, ...] = (
     Argument("namespace", "", "Namespace of every node and name, as in robot1."),
     Argument(
-        "params_file", "", "YAML file of ROS parameters; what is given here as an argument wins over it."
+        "params_file",
+        "",
+        "YAML file of ROS parameters, for all nodes; what is given here as an argument wins over it.",
     ),
     Argument("use_sim_time", "false", "Take time from /clock.", _BOOL),
     Argument(
         "autostart",
         "true",
-        "The agent configures and activates itself; false: a lifecycle manager does.",
+        "Agent and sync node configure and activate themselves; false: a lifecycle manager does.",
         _BOOL,
     ),
     Argument("log_level", "info", "Least level that is logged.", LOG_LEVELS),
     Argument("use_respawn", "false", "Start a node again when it dies.", _BOOL),
-    _of_agent("model"),
-    _of_agent("quantization"),
-    _of_agent("device"),
-    _of_agent("database"),
+    _of_node("model"),
+    _of_node("quantization"),
+    _of_node("device"),
+    _of_node("database"),
     Argument(
         "cameras", "camera", "Names of the cameras, separated by commas; camera C is read from C/image_raw."
     ),
-    _of_agent("image_topic"),
-    _of_agent("image_transport"),
+    _of_node("image_topic"),
+    _of_node("image_transport"),
+    Argument(
+        "sync",
+        "false",
+        "Also start taskmem_sync, which carries tasks out and adapters in; so does exchange.",
+        _BOOL,
+    ),
+    _of_node("exchange"),
     Argument("demo", "false", "Also start the demo home's camera.", _BOOL),
     Argument("video", "", "Also publish this film file, or the device of this index, as a camera."),
 )
@@ -62,7 +72,8 @@ ARGUMENTS: tuple[Argument, ...] = (
 class NodePlan:
     """One node to start.
 
-    executable: in lib/taskmem. parameters: typed values. required: when this node ends, all do.
+    executable: in lib/taskmem. parameters: typed values. required: when this node ends, all do. lasting: it
+    does not end by itself, so that it may be started again when it does. lifecycle: a lifecycle node.
     Of two settings of one parameter the last wins: a default, then params_file, then those `given` as
     arguments.
     """
@@ -74,6 +85,8 @@ class NodePlan:
     log_level: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     required: bool = True
+    lasting: bool = True
+    lifecycle: bool = False
     remappings: tuple[tuple[str, str], ...] = ()
     given: frozenset[str] = frozenset()
 
@@ -163,7 +176,20 @@ def plan(given: Mapping[str, str]) -> list[NodePlan]:
         parameters["cameras"] = [camera.strip() for camera in values["cameras"].split(",") if camera.strip()]
     parameters["use_sim_time"] = values["use_sim_time"] == "true"
     parameters["autostart"] = values["autostart"] == "true"
-    plans = [NodePlan("taskmem_agent", "taskmem_agent", parameters=parameters, **common)]
+    plans = [NodePlan("taskmem_agent", "taskmem_agent", parameters=parameters, lifecycle=True, **common)]
+    if values["sync"] == "true" or values["exchange"]:
+        # Whatever becomes of it, the agent goes on.
+        shared = {name: values[name] for name in ("exchange", "database") if name in given}
+        plans.append(
+            NodePlan(
+                "taskmem_sync",
+                "taskmem_sync",
+                parameters={**shared, "autostart": parameters["autostart"]},
+                required=False,
+                lifecycle=True,
+                **common,
+            )
+        )
     camera = {"camera": values["cameras"].split(",")[0].strip()}
     if values["demo"] == "true":
         # Nobody else would tell the time of the home.
@@ -177,6 +203,7 @@ def plan(given: Mapping[str, str]) -> list[NodePlan]:
                 "video_camera",
                 parameters={**camera, "video": values["video"]},
                 required=False,
+                lasting=False,
                 **common,
             )
         )

@@ -17,6 +17,7 @@ from .bringup import ARGUMENTS, NodePlan, plan
 
 MODULES = {
     "taskmem_agent": "taskmem_ros.nodes.agent",
+    "taskmem_sync": "taskmem_ros.nodes.sync",
     "home_camera": "taskmem_ros.nodes.home_camera",
     "video_camera": "taskmem_ros.nodes.video_camera",
 }
@@ -126,7 +127,7 @@ class Supervisor:
             if not child.restart_at:
                 child.reader.join(timeout=2.0)
                 print(f"[{child.node.name}] process has ended with exit code {code}", flush=True)
-                if not self._respawn or (code == 0 and not child.node.required):
+                if not self._respawn or (code == 0 and not child.node.lasting):
                     if child.node.required:
                         return _shell_code(code), [c for c in children if c.ended() is None]
                     continue
@@ -160,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="taskmem up",
         allow_abbrev=False,
-        description="Start the agent, and a camera where asked for, as ros2 launch would.",
+        description="Start the agent, and a camera or the sync node where asked for, as ros2 launch would.",
         epilog="Each argument may also be written as in ros2 launch: demo:=true.",
     )
     for argument in ARGUMENTS:
