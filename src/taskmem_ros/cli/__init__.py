@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from taskmem_ros import __version__
-from taskmem_ros.cli import ask, bundle, doctor, export, index, ingest, keep, keys, look, report
+from taskmem_ros.cli import ask, bundle, doctor, export, index, ingest, keep, keys, look, report, sync
 from taskmem_ros.cli.ros import NoRos, import_node_module
 from taskmem_ros.memory import StoreError
 
@@ -18,6 +18,7 @@ NODE_COMMANDS = {
     "up": ("taskmem_ros.nodes.up", "start the agent and its cameras, as ros2 launch would"),
     "demo": ("taskmem_ros.nodes.demo", "the demo home: watch, remember, ask, compare with the truth"),
     "agent": ("taskmem_ros.nodes.agent", "run the agent node alone"),
+    "sync-node": ("taskmem_ros.nodes.sync", "run the node of the exchange alone"),
     "home-camera": ("taskmem_ros.nodes.home_camera", "run the demo home's camera node alone"),
     "video-camera": ("taskmem_ros.nodes.video_camera", "publish a film or a camera device as a camera node"),
 }
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     keep.add_commands(commands)
     export.add_commands(commands)
     bundle.add_commands(commands)
+    sync.add_commands(commands)
     keys.add_commands(commands)
     doctor.add_commands(commands)
     for name, (_module, text) in NODE_COMMANDS.items():

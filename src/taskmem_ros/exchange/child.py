@@ -49,6 +49,19 @@ class RoundSettings:
     timeout_s: float = 60.0
     deadline_s: float = 3600.0
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any], database: str, robot: str) -> RoundSettings:
+        """Of the parameters of taskmem_sync."""
+        same = ("exchange", "contents", "bundle_megabytes", "keyring")
+        return cls(
+            database=database,
+            robot=robot,
+            # So that a place that does not answer gets a sentence of its own, and is not only cut off.
+            timeout_s=min(60.0, values["stall_s"] / 4),
+            deadline_s=values["round_s"],
+            **{name: values[name] for name in same},
+        )
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -140,17 +140,8 @@ class TaskmemSync(ManagedNode):
 
     def _begin(self, reason: str) -> None:
         values = self._values()
-        settings = RoundSettings(
-            database=str(self._database),
-            exchange=values["exchange"],
-            robot=robot_name(values, self.get_namespace()),
-            contents=values["contents"],
-            bundle_megabytes=values["bundle_megabytes"],
-            keyring=values["keyring"],
-            # So that what does not answer has its own sentence, and is not only cut off.
-            timeout_s=min(60.0, values["stall_s"] / 4),
-            deadline_s=values["round_s"],
-        )
+        robot = robot_name(values, self.get_namespace())
+        settings = RoundSettings.of(values, str(self._database), robot)
         self.get_logger().info(f"a round with {_shown(settings.exchange)} begins: {reason}")
         self._doing = Progress("")
         self._child = RoundChild(
