@@ -145,10 +145,13 @@ def package(kind: str = STEER, seed: int = 0, key: SigningKey = KEY, **other: An
 def put(folder: Path, files: Mapping[str, bytes]) -> Path:
     """Write just these into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    left = dict(files)
     for path in folder.iterdir():
-        if path.name not in files:
-            path.unlink()
-    for name, data in files.items():
+        if left.get(path.name) == path.read_bytes():
+            del left[path.name]
+        else:
+            path.unlink()  # written over, some file systems would wait for the disk
+    for name, data in left.items():
         (folder / name).write_bytes(data)
     return folder
 

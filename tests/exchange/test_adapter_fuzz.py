@@ -43,6 +43,8 @@ ODD_TEXT = (
 )  # fmt: skip
 Rng = random.Random
 
+pytestmark = pytest.mark.filterwarnings("error")  # what warns may be an error elsewhere
+
 
 # How bytes are changed
 

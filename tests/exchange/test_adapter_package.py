@@ -186,12 +186,11 @@ def test_a_flipped_bit_anywhere(tmp_path, name):
     for place in range(0, 8 * len(good[name]), 7):  # all bytes, all bits in turn
         spoilt = bytearray(good[name])
         spoilt[place // 8] ^= 1 << place % 8
-        (folder / name).write_bytes(spoilt)
+        put(folder, good | {name: bytes(spoilt)})
         with contextlib.suppress(PackageError):
             taken(folder)
             raise AssertionError(f"taken with bit {place} of {name} flipped")
-    (folder / name).write_bytes(good[name])
-    taken(folder)
+    taken(put(folder, good))
 
 
 @pytest.mark.parametrize("name", [*content(), MANIFEST_FILE, SIGNATURE_FILE])

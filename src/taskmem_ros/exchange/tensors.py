@@ -157,7 +157,8 @@ def _check_numbers(name: str, dtype: str, data: bytes, limits: Limits) -> None:
         block = numbers[start : start + _BLOCK]
         if dtype == "BF16":
             block = (block.astype("<u4") << 16).view("<f4")
-        wide = block.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # what is not finite is told of below
+            wide = block.astype(np.float64)
         if not np.isfinite(wide).all():
             raise _bad(f"has numbers in {name} that are not finite")
         squares += float(wide @ wide)
