@@ -63,7 +63,7 @@ def test_what_is_silent_for_too_long_is_killed_with_all_it_started(tmp_path):
         stall_s=0.5,
     ).run()
     assert result.bundles_pushed == 2, "what was done before counts"
-    assert "did not move for 0.5 s (pushing 3.bundle)" in result.error
+    assert "Nothing moved at memory://place for 0.5 s (pushing 3.bundle)" in result.error
     for pid in map(int, pids.read_text().split()):
         gone(pid)
 
@@ -72,7 +72,7 @@ def test_work_of_its_own_may_take_long_but_not_for_ever():
     slow = "say(what='writing a bundle')\ntime.sleep(1.5)\nsay(result={'bundles_made': 1}, done=True)"
     assert child(slow, stall_s=0.2).run() == RoundResult(bundles_made=1)
     result = child("say(what='writing a bundle')\ntime.sleep(10000)", round_s=1.0).run()
-    assert "not done within 1 s (writing a bundle)" in result.error
+    assert "memory://place was not done within 1 s (writing a bundle)" in result.error
 
 
 def test_what_trickles_ends_with_the_rounds_time():
@@ -104,6 +104,19 @@ def test_one_that_dies_has_a_sentence(script, words):
 def test_one_that_cannot_be_started():
     result = RoundChild(SETTINGS, stall_s=1.0, round_s=1.0, command=("/no/such/program",)).run()
     assert "cannot be started" in result.error
+
+
+@pytest.mark.parametrize(
+    "exchange, said",
+    [
+        ("sftp://anna:hunter2@host:22/x", "sftp://anna@host:22/x"),
+        ("sftp://anna:hunter2@host:port/x", "host:port/x"),
+        ("/mnt/x", "/mnt/x"),
+        ("", ""),
+    ],
+)
+def test_a_password_is_never_shown(exchange, said):
+    assert RoundSettings("a", exchange, "c").place == said
 
 
 def test_what_is_not_a_line_of_ours_does_no_harm(caplog):

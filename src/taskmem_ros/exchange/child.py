@@ -22,12 +22,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from taskmem_ros.exchange.transport import read_url
+
 log = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "taskmem_ros.exchange.round")
 END_S = 5.0  # until a killed child is gone; one that hangs in a disk's driver may never be
 LINE_BYTES = 1_000_000  # of what a child says at once
 TAIL_LINES = 20
+
+
+def shown(exchange: str) -> str:
+    """The URL of an exchange without what must not be shown, "" for none."""
+    try:
+        return read_url(exchange).url if exchange else ""
+    except ValueError:  # the round says what is wrong with it
+        return exchange.rpartition("@")[2]
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,11 @@ class RoundSettings:
     keyring: str = ""
     timeout_s: float = 60.0
     deadline_s: float = 3600.0
+
+    @property
+    def place(self) -> str:
+        """The exchange without what must not be shown."""
+        return shown(self.exchange)
 
     @classmethod
     def of(cls, values: Mapping[str, Any], database: str, robot: str) -> RoundSettings:
@@ -247,12 +262,12 @@ class RoundChild:
     def _sentence(self, doing: Progress, stalled: bool) -> str:
         if stalled:
             return (
-                f"The exchange did not move for {self._stall_s:g} s ({doing.what}) and the round was given "
-                "up; see whether it can be reached."
+                f"Nothing moved at {self._settings.place} for {self._stall_s:g} s ({doing.what}) and the "
+                "round was given up; see whether it can be reached."
             )
         return (
-            f"The round was not done within {self._round_s:g} s ({doing.what}) and was given up; "
-            "the next one goes on where it was, or set round_s higher."
+            f"The round with {self._settings.place} was not done within {self._round_s:g} s ({doing.what}) "
+            "and was given up; the next one goes on where it was, or set round_s higher."
         )
 
     def _end(self) -> None:

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from taskmem_ros.exchange.card import CONTENTS
 from taskmem_ros.exchange.child import Progress, RoundResult, RoundSettings
 from taskmem_ros.exchange.notebook import Notebook
 from taskmem_ros.memory import Store, StoreError
@@ -66,7 +67,9 @@ class Round:
         outbox, place = None, None
         with self._part("making a bundle"):
             outbox = self._outbox(store)
+            self._take_back(outbox, store)
             self._fill(outbox)
+            self._done(bundles_waiting=len(outbox.waiting()))
         with self._part("the exchange"):
             place = self._place()
         if place is not None:
@@ -78,9 +81,6 @@ class Round:
                     self._look(store, place, notebook)
             finally:
                 place.close()
-        if outbox is not None:
-            with self._part("counting what waits"):
-                self._done(bundles_waiting=len(outbox.waiting()))
         with self._part("the notebook"):
             if self.result.well:
                 notebook.succeeded_ns = time.time_ns()
@@ -91,7 +91,7 @@ class Round:
         from taskmem_ros.memory.ring import ClipRing
 
         settings = self._settings
-        folder = store.path.absolute().parent / "outbox"
+        folder = store.path.with_name(f"{store.path.name}.outbox")  # no other store's bundles in it
         return Outbox(
             store, ClipRing(store), folder, settings.robot, settings.contents, settings.bundle_megabytes
         )
@@ -107,17 +107,33 @@ class Round:
             progress=self._moved,
         )
 
-    def _fill(self, outbox: Outbox) -> None:
-        """All that is new into bundles."""
-        for _ in range(MOST_BUNDLES):
+    def _take_back(self, outbox: Outbox, store: Store) -> None:
+        """Bundles that hold more than may leave the robot by now; what was in them goes with the next."""
+        allowed = CONTENTS.index(self._settings.contents)
+        for path, card in outbox.waiting():
+            if CONTENTS.index(card.contents) > allowed:
+                store.take_back(card.sequence)
+                path.unlink(missing_ok=True)
+
+    def _fill(self, outbox: Outbox) -> bool:
+        """All that is new into bundles; whether there was anything."""
+        for number in range(MOST_BUNDLES):
             self._say(Progress("making a bundle"))
             if outbox.next() is None:
-                return
+                return number > 0
             self._done(bundles_made=self.result.bundles_made + 1)
+        return True
 
     def _push(self, outbox: Outbox, place: Place) -> None:
-        failures = 0
-        for path, card in outbox.waiting():
+        """All that wait, and what had no room in the outbox before they were pushed."""
+        self._push_waiting(outbox, place)
+        if self.result.well and self.result.bundles_pushed and self._fill(outbox):
+            self._push_waiting(outbox, place)
+
+    def _push_waiting(self, outbox: Outbox, place: Place) -> None:
+        failures, waiting = 0, outbox.waiting()
+        self._done(bundles_waiting=len(waiting))
+        for path, card in waiting:
             self._say(Progress(f"pushing {card.bundle_name}", 0, card.bytes, network=True))
             try:
                 place.push_bundle(path, card)
@@ -132,6 +148,7 @@ class Round:
             self._done(
                 bundles_pushed=self.result.bundles_pushed + 1,
                 tasks_pushed=self.result.tasks_pushed + card.tasks,
+                bundles_waiting=self.result.bundles_waiting - 1,
             )
 
     def _look(self, store: Store, place: Place, notebook: Notebook) -> None:

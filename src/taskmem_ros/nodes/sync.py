@@ -20,9 +20,8 @@ from std_srvs.srv import Trigger
 from taskmem.msg import SyncStatus
 
 from taskmem_ros.exchange.arrivals import newest_staged
-from taskmem_ros.exchange.child import Progress, RoundChild, RoundResult, RoundSettings
+from taskmem_ros.exchange.child import Progress, RoundChild, RoundResult, RoundSettings, shown
 from taskmem_ros.exchange.notebook import Notebook
-from taskmem_ros.exchange.transport import read_url
 from taskmem_ros.memory import Store, StoreError
 
 from . import qos
@@ -134,7 +133,7 @@ class TaskmemSync(ManagedNode):
             level, message = WARN, result.error
         if self._child is not None:
             message = self._doing.what or "a round begins"
-        return [Status("exchange", _shown(values["exchange"]), level, message, told)]
+        return [Status("exchange", shown(values["exchange"]), level, message, told)]
 
     # Rounds
 
@@ -142,7 +141,7 @@ class TaskmemSync(ManagedNode):
         values = self._values()
         robot = robot_name(values, self.get_namespace())
         settings = RoundSettings.of(values, str(self._database), robot)
-        self.get_logger().info(f"a round with {_shown(settings.exchange)} begins: {reason}")
+        self.get_logger().info(f"a round with {settings.place} begins: {reason}")
         self._doing = Progress("")
         self._child = RoundChild(
             settings, stall_s=values["stall_s"], round_s=values["round_s"], progress=self._progress
@@ -203,7 +202,7 @@ class TaskmemSync(ManagedNode):
             "frames": "questions, answers, feedback, memories and pictures",
         }[values["contents"]]
         robot = robot_name(values, self.get_namespace())
-        where = f"{_shown(values['exchange'])} as {robot!r}"
+        where = f"{shown(values['exchange'])} as {robot!r}"
         self.get_logger().info(f"to {where} go {leaves}")
 
     # sync_adapter, sync_status
@@ -258,7 +257,7 @@ class TaskmemSync(ManagedNode):
         now, steady = time.time_ns(), time.monotonic_ns()
         status = SyncStatus(
             state=SyncStatus.STATE_WAITING,
-            exchange=_shown(exchange),
+            exchange=shown(exchange),
             bundles_pushed=result.bundles_pushed,
             tasks_pushed=result.tasks_pushed,
             bundles_waiting=result.bundles_waiting,
@@ -290,14 +289,6 @@ def _same(one: SyncStatus, other: SyncStatus) -> bool:
         elif name != "header" and getattr(one, name) != getattr(other, name):
             return False
     return True
-
-
-def _shown(exchange: str) -> str:
-    """The place without what must not be shown."""
-    try:
-        return read_url(exchange).url if exchange else ""
-    except ValueError:  # the round says what is wrong with it
-        return exchange.rpartition("@")[2]
 
 
 def _ago(seconds: float) -> str:
