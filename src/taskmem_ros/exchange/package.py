@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,6 @@ from taskmem_ros.exchange.manifest import (
     WEIGHTS_FILE,
     AdapterManifest,
     FileEntry,
-    ManifestError,
     PackageError,
 )
 from taskmem_ros.exchange.tensors import LIMITS, Limits, check_weights
@@ -153,7 +152,7 @@ def pack(
     there already it stays. Returns its path. Raises PackageError, also for what no robot would take.
     """
     adapter_folder, out = Path(adapter_folder).expanduser(), Path(out).expanduser()
-    with _sentences(adapter_folder):
+    with _sentences(adapter_folder, "give the folder that save_pretrained wrote"):
         files = {
             name: _read_path(adapter_folder / name, limits.bytes_of(name))
             for name in FILES
@@ -167,7 +166,7 @@ def pack(
         files[SIGNATURE_FILE] = key.sign(files[MANIFEST_FILE])
         _check_content(files, manifest, limits)
     folder = out / manifest.id
-    with _sentences(folder):
+    with _sentences(folder, "make room, or choose another folder"):
         _write_folder(folder, files)
     return folder
 
@@ -179,14 +178,14 @@ def _check_content(files: Mapping[str, bytes], manifest: AdapterManifest, limits
 
 
 @contextmanager
-def _sentences(folder: Path) -> Iterator[None]:
-    """Errors name the folder."""
+def _sentences(folder: Path, fix: str = "get the adapter again") -> Iterator[None]:
+    """Errors name the folder. fix: of one that the system gives."""
     try:
         yield
-    except (PackageError, ManifestError) as error:
+    except PackageError as error:
         raise PackageError(f"adapter {str(folder)!r}: {error}") from error
     except OSError as error:
-        raise PackageError(f"adapter {str(folder)!r}: {error}; get the adapter again") from error
+        raise PackageError(f"adapter {str(folder)!r}: {error}; {fix}") from error
 
 
 @contextmanager
@@ -216,7 +215,7 @@ def _names(descriptor: int) -> set[str]:
     return names
 
 
-def _need(names: set[str], needed) -> None:
+def _need(names: set[str], needed: Iterable[str]) -> None:
     if missing := [name for name in needed if name not in names]:
         raise PackageError(f"it has no {missing[0]}; get it again")
 
