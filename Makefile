@@ -4,7 +4,7 @@ PYTHON ?= python3
 ENV := . scripts/env.sh &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench-home lint clean
+.PHONY: help setup build demo nightly test bench-home lint clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' Makefile | expand -t 16
@@ -16,6 +16,9 @@ build: setup  ## the same: what changed (msg/, srv/, setup.py, constraints.txt .
 
 demo: setup  ## the agent in its demo home: watches, remembers, answers; more: make demo ARGS="--help"
 	@$(ENV) taskmem demo $(ARGS)
+
+nightly: setup  ## days and nights in the demo home: asked, learned from, better; then its role changes
+	@$(ENV) taskmem nights $(ARGS)
 
 # One torch thread: on a busy machine of two cores, two threads wait for each other more than they work.
 test: export OMP_NUM_THREADS ?= 1

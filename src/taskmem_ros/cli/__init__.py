@@ -17,6 +17,7 @@ from taskmem_ros.memory import StoreError
 NODE_COMMANDS = {
     "up": ("taskmem_ros.nodes.up", "start the agent and its cameras, as ros2 launch would"),
     "demo": ("taskmem_ros.nodes.demo", "the demo home: watch, remember, ask, compare with the truth"),
+    "nights": ("taskmem_ros.nodes.nights", "the demo home by day and night: asked, learned from, better"),
     "agent": ("taskmem_ros.nodes.agent", "run the agent node alone"),
     "sync-node": ("taskmem_ros.nodes.sync", "run the node of the exchange alone"),
     "home-camera": ("taskmem_ros.nodes.home_camera", "run the demo home's camera node alone"),

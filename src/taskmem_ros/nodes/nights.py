@@ -34,7 +34,7 @@ from taskmem_ros.home import (
 from . import qos
 from .conversions import nanoseconds
 from .demo_transcript import Transcript
-from .stage import PlayFailed, Stage, play, shown, tail
+from .stage import PlayFailed, Stage, play, shown
 
 START_S = 180.0
 ASK_S = 40.0
@@ -282,7 +282,7 @@ class _Nights:
         day = len(self._days)
         asked = [one.at_ns for one in self._asked[-1] if one.role == role]
         bundle = self._folder / f"day{day}-{role}.bundle"
-        span = [f"{ns / 1e9:.3f}" for ns in (min(asked), max(asked) + 2 * STEP_NS)]
+        span = [f"@{ns / 1e9:.3f}" for ns in (min(asked), max(asked) + 2 * STEP_NS)]
         self._run(
             "taskmem_ros.cli", "bundle", self._database, "-o", bundle,
             "--robot", ROBOT, "--since", span[0], "--until", span[1],
@@ -290,7 +290,8 @@ class _Nights:
         out = self._folder / f"day{day}-{role}"
         self._run(
             "taskmem_train.cli", "bench", out, "--dataset", "bundle", "--bundle", bundle, "--model",
-            self._options.model, "--systems", "policy", "--adapter", adapter, "--judge", "home",
+            self._options.model, "--systems", "policy", "--adapter", adapter, "--home-seed",
+            self._options.seed,
         )  # fmt: skip
         rows = json.loads((out / "results.json").read_text(encoding="utf-8"))["rows"]
         found = {row["system"]: row for row in rows if row["kind"] == "all"}

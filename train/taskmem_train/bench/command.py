@@ -57,7 +57,7 @@ def make_dataset(config: BenchConfig) -> Dataset:
         seeds = seed_range(config.seeds)
         return home_dataset(seeds, questions=config.questions, clips=config.clips, roles=roles)
     if config.dataset == "bundle":
-        return bundle_dataset(config.bundle)
+        return bundle_dataset(config.bundle, home_seed=config.home_seed if config.home_seed >= 0 else None)
     clips = ClipSettings(config.sample_rate, config.clip_seconds)
     given = {"clips": clips, "limit": config.limit}
     if config.dataset == "videomme":

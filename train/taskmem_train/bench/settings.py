@@ -34,6 +34,7 @@ class BenchConfig:
     reader_tokens: int | None = _field(None, "of a reading and its thoughts; none is what the robot allows")
 
     bundle: tuple[str, ...] = _field((), "bundle: task bundles of a robot; their tasks with a known answer")
+    home_seed: int = _field(-1, "bundle: the demo home that the robot's camera shows, if it is one")
 
     annotations: str | None = _field(None, "the dataset's annotation file, as published")
     videos: str | None = _field(None, "folder of the dataset's videos")
@@ -71,6 +72,8 @@ class BenchConfig:
             raise ValueError(f"dataset is {self.dataset!r}; --dataset bundle and --bundle FILE go together")
         if self.dataset not in ("home", "bundle") and not (self.annotations and self.videos):
             raise ValueError(f"dataset {self.dataset!r} needs --annotations and --videos, as published")
+        if self.home_seed >= 0 and not self.bundle:
+            raise ValueError(f"home_seed is {self.home_seed}; it goes with --dataset bundle")
         for name in ("reader", "judge"):
             url, model = getattr(self, f"{name}_url"), getattr(self, f"{name}_model")
             if bool(url) != bool(model):
