@@ -7,6 +7,8 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +154,14 @@ def test_the_bytes_are_those_that_were_checked(tmp_path):
     put(folder, package(seed=1))
     (value,) = load(adapter.weights).values()
     assert np.array_equal(value, steer_tensors()[VECTOR])
+
+
+def test_it_needs_neither_torch_nor_ros():
+    code = "import sys, taskmem_ros.exchange.package as p; p.verify; "
+    code += (
+        "loaded = {'torch', 'peft', 'transformers', 'rclpy'} & set(sys.modules); assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # Who signed

@@ -28,8 +28,8 @@ Make a key to sign adapters with. The private key is written to FILE, readable b
 keep it on the workstation. The public line goes to standard output: give it to
 `taskmem keys trust` on each robot."""
 TRUST = """\
-Take adapters that this key signed: add its public line to the robot's keyring. It is checked
-over nothing else, so let it come by a way that you trust. A file may have several lines."""
+Take adapters that this key signed: add its public line to the robot's keyring. Nothing else
+says whose key it is, so let the line come by a way that you trust. A file may have several."""
 REVOKE = """\
 Take nothing more that this key signed, old or new: its line in the keyring gets the word
 `revoked`. A line that the keyring has not yet is added as revoked."""
