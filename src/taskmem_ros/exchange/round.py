@@ -76,7 +76,7 @@ class Round:
             try:
                 if outbox is not None:
                     with self._part("pushing"):
-                        self._push(outbox, place)
+                        self._push_or_not(outbox, place)
                 with self._part("looking for adapters"):
                     self._look(store, place, notebook)
             finally:
@@ -123,6 +123,14 @@ class Round:
                 return number > 0
             self._done(bundles_made=self.result.bundles_made + 1)
         return True
+
+    def _push_or_not(self, outbox: Outbox, place: Place) -> None:
+        if self._settings.exchange.lower().startswith(("http://", "https://")):
+            if self.result.bundles_waiting:
+                note = f"tasks stay here: {place.url} can only be read"
+                self._done(notes=(*self.result.notes, note))
+            return
+        self._push(outbox, place)
 
     def _push(self, outbox: Outbox, place: Place) -> None:
         """All that wait, and what had no room in the outbox before they were pushed."""
