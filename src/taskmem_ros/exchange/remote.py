@@ -105,8 +105,12 @@ class Remote:
                 raise self.conflict(path)
             try:
                 self._transport.write(path, source, patience, advance, replace=found is not None)
-            except FileExistsError as error:  # another was faster: perhaps with the same
-                if self._found(path, patience) != size or self._hash(path, size, patience) != sha256:
+            except (FileExistsError, FileNotFoundError) as error:
+                # Another was faster, perhaps with the same: it has the name, or has swept after it was done.
+                found = self._found(path, patience)
+                if found is None:
+                    raise
+                if found != size or self._hash(path, size, patience) != sha256:
                     raise self.conflict(path) from error
 
         def advance(done: int) -> None:

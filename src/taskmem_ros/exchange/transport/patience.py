@@ -8,8 +8,8 @@ import errno
 import random
 import socket
 import time
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -54,19 +54,19 @@ class Patience:
             raise OutOfTime(f"not done within {self.total_s:g} s")
         return min(left, self.step_s)
 
-    def run(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result, in a loop that runs in another thread.
+    def run(self, loop: asyncio.AbstractEventLoop, job: Awaitable[T]) -> T:
+        """The job's result, in a loop that runs in another thread.
 
         A stalled one is cancelled and not waited for: closing a dead connection can take as long as using it.
         """
         self.touch()
-        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        future = asyncio.run_coroutine_threadsafe(_awaited(job), loop)
         while True:
             wait = min(self._moved + self.step_s, self._end) - time.monotonic()
             try:
                 return future.result(max(0.0, min(wait, 1.0)))
             except concurrent.futures.TimeoutError:
-                if future.done():  # the coroutine's own timeout: in newer Pythons it is the same class
+                if future.done():  # the job's own timeout: in newer Pythons it is the same class
                     raise
                 if wait <= 0:
                     future.cancel()
@@ -84,6 +84,10 @@ class Patience:
             raise OutOfTime(f"not done within {self.total_s:g} s")
         time.sleep(wait)
         self._moved = time.monotonic()
+
+
+async def _awaited(job: Awaitable[T]) -> T:
+    return await job
 
 
 def is_transient(error: BaseException) -> bool:

@@ -6,15 +6,18 @@ thread for ever, and unknown hosts are trusted. Here all runs in an event loop, 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import posixpath
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncssh
+from fsspec.asyn import get_loop
 from sshfs import SSHFileSystem
 
+from taskmem_ros.exchange.place_errors import PlaceError
 from taskmem_ros.exchange.transport.address import Address
 from taskmem_ros.exchange.transport.folder import is_partial_of, partial_name
 from taskmem_ros.exchange.transport.patience import Patience, is_transient
@@ -70,10 +73,12 @@ class Sftp:
 
     def blocks(self, path: str, patience: Patience) -> Iterator[bytes]:
         file = self._run(patience, lambda sftp: sftp.open(self._path(path), "rb"))
-        while block := self._run(patience, lambda _: file.read(BLOCK)):
-            patience.touch()
-            yield block
-        self._run(patience, lambda _: file.close())
+        try:
+            while block := self._run(patience, lambda _: file.read(BLOCK)):
+                yield block
+        finally:
+            # Not waited for: the connection may be what has failed.
+            asyncio.run_coroutine_threadsafe(file.close(), get_loop())
 
     def write(
         self,
@@ -112,32 +117,38 @@ class Sftp:
         fs, self._fs, self._client = self._fs, None, None
         if fs is not None:
             # Not closed in good form, which would wait for the host.
-            fs.loop.call_soon_threadsafe(fs.client.abort)
+            get_loop().call_soon_threadsafe(fs.client.abort)
 
     def _path(self, path: str) -> str:
         return posixpath.join(self._root, path) if path else self._root
 
-    def _run(self, patience: Patience, job: Callable[[asyncssh.SFTPClient], Coroutine[Any, Any, T]]) -> T:
+    def _run(self, patience: Patience, job: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> T:
         """The job's result. Errors of the system are raised as such."""
+        if self._client is None:
+            self._connect(patience)
         try:
-            if self._client is None:
-                self._fs = self._connected(patience)
-                self._client = patience.run(self._fs.loop, self._fs.client.start_sftp_client())
-            return patience.run(self._fs.loop, job(self._client))
+            return patience.run(get_loop(), job(self._client))
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath) as error:
             raise FileNotFoundError(error.reason) from error
-        except (asyncssh.SFTPPermissionDenied, asyncssh.PermissionDenied) as error:
+        except asyncssh.SFTPPermissionDenied as error:
             raise PermissionError(error.reason) from error
 
-    def _connected(self, patience: Patience) -> SSHFileSystem:
-        # Its own instance: a cached one may hold a dead connection. The timeout is that of connecting.
-        return SSHFileSystem(
-            self._host,
-            timeout=patience.left(),
-            skip_instance_cache=True,
-            use_listings_cache=False,
-            **self._options,
-        )
+    def _connect(self, patience: Patience) -> None:
+        try:
+            # Its own instance: a cached one may hold a dead connection. The timeout is that of connecting.
+            self._fs = SSHFileSystem(
+                self._host, timeout=patience.left(), skip_instance_cache=True, **self._options
+            )
+        except FileNotFoundError as error:  # of a key; not to be taken for a file in the exchange
+            raise PlaceError(f"ssh to {self._host} needs {error.filename}, which is not there") from error
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise PlaceError(
+                f"{error.reason}: see that its key is right and add it to ~/.ssh/known_hosts, as `ssh "
+                f"{self._host}` does"
+            ) from error
+        except asyncssh.PermissionDenied as error:
+            raise PermissionError(error.reason) from error
+        self._client = patience.run(get_loop(), self._fs.client.start_sftp_client())
 
     def _remove_quietly(self, partial: str) -> None:
         """Only of ours. Where it cannot be, readers pass over it, and the next writer sweeps it."""
