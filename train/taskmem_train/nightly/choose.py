@@ -38,7 +38,7 @@ def choose(
         return (
             f"new tasks with a known answer: {told}; it takes {config.min_new_tasks} of a kind to train{more}"
         )
-    used = lately(bundles, tasks, config.days)
+    used = lately(bundles, config.days)
     if not any(bundle.clips for bundle in used):
         return (
             f"{len(new)} new tasks with a known answer, but the bundles have no frames to try memories on; "
@@ -68,7 +68,7 @@ def choose(
     )
 
 
-def lately(bundles: Sequence[TakenBundle], tasks: Sequence[SeenTask], days: float) -> list[TakenBundle]:
+def lately(bundles: Sequence[TakenBundle], days: float) -> list[TakenBundle]:
     """The bundles with something of the last days before the newest time in any bundle of the same robot, by
     the robot's own clock, and those sent after the first of them, which may hold feedback alone.
     """

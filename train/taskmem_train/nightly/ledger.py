@@ -282,6 +282,7 @@ class Ledger:
 
     def decide(self, robot: str, decision: str, reason: str, *, once: bool = False) -> None:
         """Keep a decision for the log. once: not where it is the robot's last one already."""
+        reason = " ".join(reason.split())
         with self._transaction() as db:
             last = next(db["decisions"].rows_where("robot = ?", [robot], order_by="id DESC", limit=1), None)
             if not once or last is None or (last["decision"], last["reason"]) != (decision, reason):

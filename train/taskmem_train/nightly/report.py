@@ -37,10 +37,13 @@ def write_report(ledger: Ledger, out: Path, *, waits: bool = True) -> Path | Non
     runs, decisions = ledger.unreported(), ledger.to_report()
     if not runs and not (waits and decisions):
         return None
-    told = view([_run_view(out, run) for run in runs], decisions, datetime.now(timezone.utc))
+    now = datetime.now(timezone.utc)
+    told = view([_run_view(out, run) for run in runs], decisions, now)
     folder = out / REPORTS
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / f"{told['name']}.html"
+    name, number = f"{now:%Y%m%dT%H%M%S}", 1
+    while (page := folder / f"{name}{f'-{number}' * (number > 1)}.html").exists():
+        number += 1
     _write(page.with_suffix(".md"), render(told, "report.md"))
     _write(page, render(told, "report.html"))
     ledger.reported(runs, decisions)
@@ -58,7 +61,6 @@ def view(
     for count, word in ((took, "taken"), (refused, "refused")):
         figures += [(count, f"bundle{'s' * (count != 1)} {word}")] * bool(count)
     return {
-        "name": f"{now:%Y%m%dT%H%M%S}",
         "title": f"{now:%d %B %Y, %H:%M} UTC",
         "figures": figures,
         "runs": list(runs),
