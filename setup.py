@@ -37,7 +37,7 @@ setup(
     package_dir={"taskmem_ros": "src/taskmem_ros", "taskmem_train": "train/taskmem_train"},
     packages=find_packages("src") + find_packages("train"),
     package_data={"taskmem_ros.report": ["page/*"], "taskmem_train.nightly": ["page/*"]},
-    data_files=data_files("models/demo", "launch", "config"),
+    data_files=data_files("models/demo", "launch", "config", "systemd"),
     install_requires=[
         "torch>=2.6",
         "transformers>=5",

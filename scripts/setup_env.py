@@ -26,7 +26,18 @@ PYTHON = VENV / "bin" / "python"
 LOG = VENV / "setup.log"
 OLDEST = (3, 10)
 WHEELS = ((3, 10), (3, 13))  # the Pythons that ROS 2 Jazzy has wheels for
-PACKAGE = ("CMakeLists.txt", "package.xml", "msg", "srv", "src", "launch", "config", "models", "scripts")
+PACKAGE = (
+    "CMakeLists.txt",
+    "package.xml",
+    "msg",
+    "srv",
+    "src",
+    "launch",
+    "config",
+    "models",
+    "systemd",
+    "scripts",
+)
 
 
 class SetupError(Exception):
