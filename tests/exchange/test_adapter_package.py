@@ -604,6 +604,14 @@ def test_headers_that_lie(tmp_path, told):
     assert WEIGHTS_FILE in refused(put(tmp_path / "a", with_weights(data)))
 
 
+def test_a_huge_header(tmp_path):
+    header = json.dumps({VECTOR: ENTRY}).encode()
+    folder = put(tmp_path / "a", with_weights(raw_weights(header.ljust(1 << 20), bytes(4 * HIDDEN))))
+    taken(folder)
+    put(folder, with_weights(raw_weights(header.ljust((1 << 20) + 8), bytes(4 * HIDDEN))))
+    assert "header" in refused(folder)
+
+
 def test_one_name_twice_in_a_header(tmp_path):
     entry = json.dumps(ENTRY)
     data = raw_weights(f'{{"{VECTOR}": {entry}, "{VECTOR}": {entry}}}'.encode(), bytes(4 * HIDDEN))
