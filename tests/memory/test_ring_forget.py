@@ -134,10 +134,11 @@ def test_a_bundle_that_waits_is_made_anew(store, tmp_path):
     for sequence, name in ((1, "sent"), (2, "waits")):
         (tmp_path / name).write_bytes(b"bundle")
         made = Outgoing(sequence, "id", str(tmp_path / name), "sha", 6, "frames", 1, 11, 5)
-        store.add_outgoing(made, store.never_sent()[0], [])
+        assert store.add_outgoing(made, store.never_sent()[0], [], forgets=0)
         store.note_pushed(1)
     store.forget(Selection(camera="none"))
     assert (tmp_path / "waits").exists(), "nothing was forgotten"
     assert store.forget(Selection(camera="yard")).clips == 3
     assert [made.sequence for made in store.outgoing()] == [1] and not (tmp_path / "waits").exists()
+    assert store.forgets() == 1 and not store.add_outgoing(made, [], [], forgets=0)
     assert (tmp_path / "sent").exists() and store.never_sent()[0] == [] and store.next_sequence() == 3

@@ -11,6 +11,7 @@ from sqlite_utils import Database
 
 from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.erase import erase
+from taskmem_ros.memory.outgoing import note_forget
 from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.memory.rows import span_filter
 from taskmem_ros.memory.steps import Steps, give_back_pages, settle_words
@@ -128,16 +129,15 @@ class Forgetting:
             self._erase_all(steps, what)
             failed, values = _failures_where(what)
             steps.run(lambda db, size: _delete_failures(db, failed, values, size))
-            if gone.memories or gone.failures or gone.clips:
-                self._delete_bundles()
             if (first := self._unfinished()) is not None:
                 steps.run(lambda db, size: _clear_messages(db, first, size))
                 settle_words(steps)
                 steps.run(give_back_pages, first=64)
                 remove_traces(self._connections.path, patience_s)
-            ring.forget(
-                what, patience_s=patience_s
-            )  # after the memories: then no such clip is added any more
+            # After the memories: from then on no clip of that time is added.
+            ring.forget(what, patience_s=patience_s)
+            if gone.memories or gone.failures or gone.clips or first is not None:
+                self._delete_bundles()
             if first is not None:
                 db.execute("DELETE FROM meta WHERE key = ?", [_UNFINISHED])
         return gone
@@ -147,7 +147,11 @@ class Forgetting:
         return self._unfinished() is not None or ClipRing(self).unfinished_forgetting()
 
     def _delete_bundles(self) -> None:
-        """Those that are still here; what is in them goes with the next one, without what is forgotten."""
+        """Those that are still here; what is in them goes with the next one, without what is forgotten. One
+        that is being made now is made anew.
+        """
+        with self._connections.write() as db:
+            note_forget(db)
         for waiting in self.outgoing(pushed=False):
             Path(waiting.file).unlink(missing_ok=True)  # cut off here, the bundle is made anew, too
             self.take_back(waiting.sequence)

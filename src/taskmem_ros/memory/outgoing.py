@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlite_utils import Database
+
 from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.feedback import select_feedback
 from taskmem_ros.memory.tasks import select_tasks
@@ -14,6 +16,7 @@ from taskmem_ros.memory.types import Feedback, Task
 # A task that is no question is never answered, so there is nothing to wait for.
 _NEW_TASKS = """(status <> 'queued' OR kind <> 'question')
     AND id NOT IN (SELECT number FROM bundled WHERE kind = 'task') ORDER BY id"""
+_FORGETS = "forgets"  # key in `meta`
 _NEW_FEEDBACK = "id NOT IN (SELECT number FROM bundled WHERE kind = 'feedback')"
 
 
@@ -58,17 +61,35 @@ class OutgoingRows:
             row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'bundles'").fetchone()
             return (row[0] if row else 0) + 1
 
-    def add_outgoing(self, made: Outgoing, tasks: Sequence[Task], feedback: Sequence[Feedback]) -> None:
+    def spans_after(self, memory: int) -> set[tuple[str, int, int]]:
+        """(camera, episode, start_ns) of the memories that are newer than the one with this id."""
+        with self._connections.read() as db:
+            sql = "SELECT camera, episode, start_ns FROM memories WHERE id > ?"
+            return set(db.execute(sql, [memory]).fetchall())
+
+    def forgets(self) -> int:
+        """How often something was forgotten on purpose."""
+        with self._connections.read() as db:
+            return count_forgets(db)
+
+    def add_outgoing(
+        self, made: Outgoing, tasks: Sequence[Task], feedback: Sequence[Feedback], *, forgets: int
+    ) -> bool:
         """Write down a bundle and what is in it, all or nothing.
 
-        Raises StoreError where its number is given already, or something of it is in another bundle.
+        forgets: `forgets` before the bundle was made; where that has changed, nothing is written, for the
+        bundle may have what is forgotten, and False is returned. Raises StoreError where its number is given
+        already, or something of it is in another bundle.
         """
         with self._connections.write() as db:
+            if count_forgets(db) != forgets:
+                return False
             db["bundles"].insert(vars(made))
             for kind, items in (("task", tasks), ("feedback", feedback)):
                 db["bundled"].insert_all(
                     {"kind": kind, "number": item.id, "sequence": made.sequence} for item in items
                 )
+            return True
 
     def outgoing(self, *, pushed: bool | None = None) -> list[Outgoing]:
         """The bundles that were made, by number. pushed: only those that were, or were not."""
@@ -90,3 +111,13 @@ class OutgoingRows:
             if db["bundles"].count_where("sequence = ? AND pushed_ns IS NULL", [sequence]):
                 db.execute("DELETE FROM bundled WHERE sequence = ?", [sequence])
                 db.execute("DELETE FROM bundles WHERE sequence = ?", [sequence])
+
+
+def count_forgets(db: Database) -> int:
+    row = db.execute("SELECT value FROM meta WHERE key = ?", [_FORGETS]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def note_forget(db: Database) -> None:
+    """In the caller's transaction, after something was forgotten and before waiting bundles are deleted."""
+    db["meta"].insert({"key": _FORGETS, "value": str(count_forgets(db) + 1)}, replace=True)
