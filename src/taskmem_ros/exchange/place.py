@@ -13,18 +13,17 @@ from typing import Any
 
 from taskmem_ros.exchange.card import MAX_BYTES as MAX_CARD
 from taskmem_ros.exchange.card import BundleCard, CardError
+from taskmem_ros.exchange.keys import SIGNATURE_BYTES
 from taskmem_ros.exchange.local import about_bytes, about_file, make_folder, read_bytes, write_bytes
 from taskmem_ros.exchange.manifest import FILES
 from taskmem_ros.exchange.manifest import MAX_BYTES as MAX_MANIFEST
 from taskmem_ros.exchange.names import is_name, sequence_and_id
+from taskmem_ros.exchange.package import MANIFEST_FILE, SIGNATURE_FILE
 from taskmem_ros.exchange.place_errors import NotInPlace, PlaceDamaged, PlaceError
 from taskmem_ros.exchange.remote import Progress, Remote
 from taskmem_ros.exchange.transport import Patience
 
 log = logging.getLogger(__name__)
-
-MANIFEST_FILE, SIGNATURE_FILE = "manifest.json", "manifest.sig"
-SIGNATURE_BYTES = 64
 
 
 class Place:
