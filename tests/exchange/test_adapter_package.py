@@ -612,6 +612,12 @@ def test_a_huge_header(tmp_path):
     assert "header" in refused(folder)
 
 
+def test_very_many_tensors(tmp_path):
+    folder, count = put(tmp_path / "a", package("lora")), len(lora_tensors())
+    taken(folder, limits=Limits(tensors=count))
+    assert f"1 to {count - 1}" in refused(folder, limits=Limits(tensors=count - 1))
+
+
 def test_one_name_twice_in_a_header(tmp_path):
     entry = json.dumps(ENTRY)
     data = raw_weights(f'{{"{VECTOR}": {entry}, "{VECTOR}": {entry}}}'.encode(), bytes(4 * HIDDEN))

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 _DIGITS = 20  # of an int; what Python would read of more takes time that grows with their square
+_DEPTH = 32  # of lists and objects in each other
 
 
 def read_json(data: bytes) -> Any:
@@ -28,15 +29,26 @@ def read_json(data: bytes) -> Any:
         raise ValueError("nested too deeply") from error
     except UnicodeError as error:
         raise ValueError("a text in it is no Unicode") from error
+    _check_depth(value)
     return value
 
 
+def _check_depth(value: Any) -> None:
+    """So that whoever shows or compares the value does not run out of stack."""
+    layer = [value]
+    for _ in range(_DEPTH):
+        lists = [list(item.values()) if isinstance(item, dict) else item for item in layer]
+        layer = [inner for some in lists if isinstance(some, list) for inner in some]
+    if layer:
+        raise ValueError("nested too deeply")
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _value in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:80]!r} is there twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:80]!r} is there twice")
+        found[name] = value
     return found
 
 
