@@ -94,6 +94,9 @@ class AdapterRows:
 
         With another revision, use and history begin anew, or go on where they were when it was in use last.
         """
+        use = self.adapter_use()
+        if (use.base_model, use.base_revision) == (model, revision):
+            return BARE  # nothing to write, which a full disk would not take
         with self._connections.write() as db:
             before = _get(db, "base_revision")
             _put(db, "base_model", model)

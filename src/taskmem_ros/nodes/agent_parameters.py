@@ -44,7 +44,32 @@ AGENT: tuple[Spec, ...] = (
     Spec(
         "adapter",
         "",
-        "Folder of a PEFT adapter that steers what is remembered; empty: none.",
+        "Folder of a PEFT adapter that steers what is remembered, set by hand; empty: adapters come by the "
+        "exchange, signed, and prove themselves.",
+        when="unconfigured",
+    ),
+    Spec(
+        "adapters.keyring",
+        "",
+        "File of the keys whose adapters are taken (`taskmem keys trust`); empty: ~/.taskmem/trusted_keys.",
+        when="unconfigured",
+    ),
+    Spec(
+        "adapters.trial_clips",
+        8,
+        "Kept clips of which a new adapter writes memories beside the one in use before it is taken over; "
+        "0: it is taken over without a trial.",
+        0,
+        256,
+        when="unconfigured",
+    ),
+    Spec(
+        "adapters.watch_clips",
+        60,
+        "Clips for which a new adapter is watched after it was taken over: where more fail, memories are cut "
+        "short or questions find nothing, the one before comes back; 0: it is not watched.",
+        0,
+        10000,
         when="unconfigured",
     ),
     Spec(

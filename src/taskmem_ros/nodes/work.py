@@ -15,12 +15,13 @@ from taskmem import msg
 
 from taskmem_ros.clips import INACTIVE, Clip, Gap
 from taskmem_ros.clips.bridge import working_cv_bridge
-from taskmem_ros.memory import Memory, Store
+from taskmem_ros.memory import Memory, Store, Task
 from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.policy import Draft, Engine, MemoryPolicy
 from taskmem_ros.recall import ROUNDS, Recall, load_encoder, rounds_for
 
 from . import qos
+from .adapters import AdapterDesk
 from .agent_parameters import clip_settings, database, image_topic
 from .camera_input import CameraInput, Counters
 from .conversions import coverage_message, memory_message, task_message
@@ -134,8 +135,17 @@ class Work:
             max_new_tokens=values["max_new_tokens"],
         )
         undo.callback(self._end_engine)
+        self._adapters = AdapterDesk(
+            node, mailbox, self.store, self.policy, self._engine, self._frames.ring, values
+        )
+        undo.callback(lambda: self._adapters.end())
         self._poses = self._pose_lookup()
         undo.callback(lambda: self._poses.close())
+
+        def publish_task(task: Task) -> None:
+            tasks.publish(task_message(task))
+            self._adapters.keeper.answered(task.status)
+
         self._services = Services(
             node,
             mailbox,
@@ -151,7 +161,7 @@ class Work:
             encoder,
             values["ask_timeout"],
             self._reader,
-            lambda task: tasks.publish(task_message(task)),
+            publish_task,
         )
         self._cameras = [
             CameraInput(
@@ -171,7 +181,9 @@ class Work:
         """Start the engine, then listen and serve. When it raises, `deactivate` undoes what was done."""
         self.active = True
         self._markers.open()
+        self._adapters.keeper.settle()
         self._engine.start()
+        self._adapters.open()
         self._services.open()
         for camera in self._cameras:
             camera.subscribe()
@@ -186,6 +198,7 @@ class Work:
             camera.unsubscribe()
         self._poses.flush()
         self._services.close()
+        self._adapters.close()
         deadline = time.monotonic() + DRAIN_S
         while time.monotonic() < deadline and (len(self._queue) or self._engine.stats.busy):
             time.sleep(0.05)
@@ -211,6 +224,7 @@ class Work:
         for camera in self._cameras:
             camera.tick(now_ns)
         self._markers.check()
+        self._adapters.keeper.tick()
 
     def apply(self, values: Mapping[str, Any]) -> None:
         """Take over the parameters that may change at run time; clip settings from the next clip on."""
@@ -235,6 +249,7 @@ class Work:
             policy_status(
                 self.active, stats, policy.report, policy.provenance, self._queue, recorder.gap_seconds
             ),
+            self._adapters.status(self.active),
             questions_status(self.active, stats, self._services.last_error),
             store_status(self.store.path, recorder, self._keeper, self._indexer, self._frames),
         ]
@@ -272,6 +287,7 @@ class Work:
                 self._recorder.memory(clip, draft)
             finally:
                 self._frames.put(clip)
+                self._adapters.keeper.wrote(draft.text)
 
     def _end_engine(self) -> None:
         if self.stop_engine(END_S):

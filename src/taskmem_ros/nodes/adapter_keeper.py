@@ -1,0 +1,497 @@
+"""Which adapter the agent memorizes with: here one is tried, taken over, watched and gone back from.
+
+What is decided is in the store first, and then in the model: a restart goes on from the store. Nothing of
+this can end the agent: where an adapter cannot be had, the one before it is used, and at last the bare model.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from taskmem_ros.exchange.keys import KEYRING, KeyFileError, Keyring
+from taskmem_ros.exchange.package import PackageError, verify
+from taskmem_ros.memory import AdapterRow, AdapterUse, Store, StoreError
+from taskmem_ros.memory.adapters import GOOD, REFUSED, ROLLED_BACK, STAGED, TRIAL, WATCHED
+from taskmem_ros.memory.ring import ClipRing
+from taskmem_ros.policy import Engine, EngineStopped, LoadError, MemoryPolicy
+from taskmem_ros.policy.adapter import Adapter
+from taskmem_ros.policy.slot import FittedAdapter
+from taskmem_ros.policy.watch import Baseline, Watch, WatchLimits
+
+from .adapter_trial import Cancelled, Trial, run_trial
+
+log = logging.getLogger(__name__)
+
+STEADY, ON_TRIAL, ON_WATCH = "steady", "trial", "watch"
+PAUSED = "paused"  # event: a trial was cut off in good order
+# What was before a take-over, to compare with.
+MEMORIES_BEFORE, TASKS_BEFORE = 300, 100
+# With the same adapter on probation, or in the middle of the same trial: the next start is one too many.
+STARTS = 2
+END_S = 2.0
+
+
+class Refused(ValueError):
+    """What was asked for is not done: one sentence."""
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    """keyring: the file of trusted keys. trial_clips, watch_clips: 0 leaves trial or watch out. by_hand: the
+    parameter `adapter`; with one nothing comes by itself. frames: whether the ring keeps any.
+    """
+
+    keyring: Path = KEYRING
+    trial_clips: int = 8
+    watch_clips: int = 60
+    max_new_tokens: int = 256
+    window: int = 5
+    by_hand: str = ""
+    frames: bool = True
+
+
+@dataclass(frozen=True)
+class AdapterHealth:
+    """A snapshot for status and diagnostics. problem: why the adapter in use is not the one that should be,
+    "" where it is; watched: clips so far, of so many.
+    """
+
+    phase: str = STEADY
+    in_use: str = ""
+    candidate: str = ""
+    message: str = ""
+    problem: str = ""
+    watched: tuple[int, int] = (0, 0)
+    use: AdapterUse = field(default=AdapterUse("", "", False, 0, "", ""))
+
+
+class AdapterKeeper:
+    """Commands come from any thread, news of clips and answers too; one thread of its own does what takes
+    time. changed() is called, in any thread, when `health` is another.
+
+    ring: a ClipRing, from which the trial has its clips.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policy: MemoryPolicy,
+        engine: Engine,
+        ring: ClipRing,
+        settings: AdapterSettings,
+        changed: Callable[[], None],
+    ) -> None:
+        self.settings = settings
+        self._store, self._policy, self._engine, self._ring = store, policy, engine, ring
+        self._changed = changed
+        self._use = AdapterUse("", "", False, 0, "", "")
+        self._message = self._problem = ""
+        self._trial: Trial | None = None
+        self._watch: tuple[str, Watch] | None = None
+        self._owed: tuple[str, str] | None = None  # a rollback that the store did not take
+        self._turn = threading.RLock()  # one decision at a time; never waited for in the engine's thread
+        self._letters: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._open = self._idle = False  # idle: the engine does not run, the model is ours
+        self._thread: threading.Thread | None = None
+
+    @property
+    def health(self) -> AdapterHealth:
+        trial, watch = self._trial, self._watch
+        return AdapterHealth(
+            phase=ON_TRIAL if trial else ON_WATCH if watch else STEADY,
+            in_use=self._policy.adapter_id,
+            candidate=trial.id if trial else "",
+            message=self._message,
+            problem=self._problem,
+            watched=(watch[1].clips, self.settings.watch_clips) if watch else (0, 0),
+            use=self._use,
+        )
+
+    def start_up(self) -> None:
+        """Before the engine's first start: the last good adapter, or one that has still to prove itself."""
+        by = self._policy.provenance
+        with self._told_of_store("which adapter was in use is not known"):
+            left = self._store.set_base(by.model, by.revision)
+            self._use = self._store.adapter_use()
+            if self.settings.by_hand:
+                self._say(f"adapter {self._policy.adapter_id} is set by hand (parameter adapter)")
+                return
+            if left:
+                self._worry(f"adapter {left} was made for another base model and is put aside")
+            with self._told_of_store("how often the agent started with this adapter is not known"):
+                self._count_starts()
+            with self._alone():
+                self._settle()
+            if not self._problem:
+                self._say(f"{_named(self._policy.adapter_id)} is in use")
+
+    def settle(self) -> None:
+        """Before the engine starts again: what is in the store is in the model, whatever came between."""
+        if not self.settings.by_hand:
+            with self._told_of_store("which adapter is in use is not known"), self._turn, self._alone():
+                self._settle()
+
+    def open(self) -> None:
+        """The engine runs: go on with a trial or a watch that was cut off."""
+        if self.settings.by_hand:
+            return
+        self.end()
+        self._letters = queue.SimpleQueue()
+        self._open = True
+        with self._told_of_store("what was going on with adapters is not known"), self._turn:
+            row = self._store.adapter(self._use.in_use)
+            if row is not None and row.state == WATCHED and row.id == self._policy.adapter_id:
+                self._begin_watch(row.id)
+            for waiting in self._store.adapters(TRIAL)[-1:]:
+                self._begin_trial(waiting)
+        self._thread = threading.Thread(target=self._work, name="taskmem-adapters", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """The engine is about to stop; a trial is cut off, and goes on after the next `open`."""
+        self._open = False
+        if (trial := self._trial) is not None:
+            trial.cancel()
+        self._letters.put(None)
+
+    def end(self) -> None:
+        """After `close` and the engine's stop, before the store is closed: wait for the thread."""
+        if self._thread is not None:
+            self._thread.join(END_S)
+
+    def wrote(self, text: str | None) -> None:
+        """The engine tried a clip. In the engine's thread: with the adapter in use."""
+        if self._watch is not None:
+            id = self._policy.adapter_id
+            self._letters.put(lambda: self._watched(id, lambda watch: watch.memory(text)))
+
+    def answered(self, status: str) -> None:
+        """A question came to this end."""
+        if (watched := self._watch) is not None and status in ("answered", "not_in_memory"):
+            self._letters.put(
+                lambda: self._watched(watched[0], lambda watch: watch.answer(status == "not_in_memory"))
+            )
+
+    def tick(self) -> None:
+        """Once a second: what the store did not take is tried again."""
+        if self._owed is not None and self._open:
+            self._letters.put(self._pay)
+
+    def try_adapter(self, id: str) -> str:
+        """Begin the trial of an adapter that has come; returns what is going on. Raises Refused."""
+        with self._deciding():
+            row, use = self._row(id), self._use
+            if self._trial is not None and self._trial.id == id:
+                return f"adapter {id} is on trial already"
+            if use.in_use == id:
+                raise Refused(f"adapter {id} is in use already")
+            if row.state in (REFUSED, ROLLED_BACK):
+                said = f"{row.state.replace('_', ' ')} before ({row.reason})"
+                raise Refused(f"adapter {id} was {said}; a person may activate it")
+            if use.pinned:
+                raise Refused(f"{_named(use.in_use)} is pinned and stays; unpin it to let others come")
+            if self._watch is not None:
+                raise Refused(
+                    f"adapter {use.in_use} is being watched ({self._watch[1].clips} of "
+                    f"{self.settings.watch_clips} clips); try again when it has proved itself"
+                )
+            try:
+                self._verified(row)
+            except KeyFileError as error:
+                raise Refused(f"adapter {id} cannot be verified: {error}") from error
+            except PackageError as error:
+                self._refuse(row, f"adapter {id} is refused: {error}")
+            if row.serial <= use.serial:
+                self._refuse(
+                    row,
+                    f"adapter {id} has serial {row.serial}, and one with {use.serial} was taken over: an old "
+                    "one does not come back by itself; a person may activate it",
+                )
+            self._drop_trial(f"adapter {id} came in its place")
+            self._begin_trial(row)
+            return f"the trial of adapter {id} has begun"
+
+    def activate(self, id: str) -> str:
+        """A person has an adapter used, without a trial; "" is the bare model. Raises Refused."""
+        with self._deciding():
+            self._not_pinned()
+            try:
+                fitted = self._fitted(self._row(id)) if id else None
+            except (PackageError, KeyFileError, LoadError) as error:
+                raise Refused(f"adapter {id} cannot be used: {error}") from error
+            self._drop_trial(f"a person had {_named(id)} used")
+            self._use = self._store.activate_adapter(id)
+            self._watch, self._owed, self._problem = None, None, ""
+            self._swap(fitted)
+            return self._say(f"{_named(id)} is in use, as a person wished")
+
+    def roll_back(self) -> str:
+        """A person goes back to the adapter before. Raises Refused."""
+        with self._deciding():
+            self._not_pinned()
+            if not self._use.in_use:
+                raise Refused("the bare model is in use, and there is nothing before it; activate an adapter")
+            given_up, self._problem = self._use.in_use, ""
+            self._drop_trial("a person rolled back what it was compared with")
+            self._roll_back("a person rolled it back")
+            return self._say(f"adapter {given_up} is given up; {_named(self._use.in_use)} is in use")
+
+    def pin(self, pinned: bool) -> str:
+        """What is in use stays, whatever comes; or no longer."""
+        with self._deciding():
+            if pinned:
+                self._drop_trial("a person pinned what is in use")
+                self._watch = None
+            self._use = self._store.pin_adapter(pinned)
+            return self._say(f"{_named(self._use.in_use)} is {'pinned' if pinned else 'no longer pinned'}")
+
+    def _work(self) -> None:
+        letters = self._letters
+        while (letter := letters.get()) is not None:
+            try:
+                letter()
+            except EngineStopped:
+                log.info("the agent stops; what was decided about adapters is done at its next start")
+            except StoreError as error:
+                self._worry(f"the store did not take what was decided about adapters: {error}")
+            except Exception as error:
+                log.exception("looking after adapters failed")
+                self._worry(f"looking after adapters failed: {type(error).__name__}: {error}")
+
+    def _begin_trial(self, row: AdapterRow) -> None:
+        self._store.set_adapter_state(row.id, TRIAL)
+        trial = self._trial = Trial(row.id, self._policy.adapter, self.settings)
+        self._letters.put(lambda: self._do_trial(trial))
+        self._say(f"adapter {row.id} is on trial")
+
+    def _do_trial(self, trial: Trial) -> None:
+        try:
+            row = self._store.adapter(trial.id)
+            fitted = self._fitted(row)
+            verdict = run_trial(trial, fitted, self._engine, self._ring, self._say)
+            with self._turn:
+                if trial.cancelled:
+                    raise Cancelled
+                self._trial = None
+                if verdict is None or verdict.passed:
+                    self._take_over(trial.id, fitted)
+                else:
+                    self._store.set_adapter_state(trial.id, REFUSED, str(verdict))
+                    self._say(f"adapter {trial.id} was tried and is refused: {verdict}")
+        except (Cancelled, EngineStopped):
+            if not self._open:
+                self._store.note_adapter(PAUSED, trial.id, "the agent stopped in the middle of its trial")
+        except (PackageError, LoadError) as error:
+            self._store.set_adapter_state(trial.id, REFUSED, str(error))
+            self._say(f"adapter {trial.id} is refused: {error}")
+        except KeyFileError as error:
+            self._store.set_adapter_state(trial.id, STAGED, str(error))
+            self._say(f"adapter {trial.id} cannot be verified: {error}")
+        finally:
+            with self._turn:
+                if self._trial is trial:
+                    self._trial = None
+                    self._changed()
+
+    def _take_over(self, id: str, fitted: FittedAdapter) -> None:
+        before = self._use.in_use
+        self._use = self._store.take_over(id)
+        self._swap(fitted)
+        self._problem = ""
+        self._begin_watch(id)
+        self._say(
+            f"adapter {id} was taken over from {_named(before)}" + (" and is watched" * bool(self._watch))
+        )
+
+    def _begin_watch(self, id: str) -> None:
+        self._watch = None
+        if not self.settings.watch_clips:
+            self._store.set_adapter_state(id, GOOD)
+            return
+        since = self._store.taken_over_ns(id) or 0
+        before = self._store.writing(since, MEMORIES_BEFORE, TASKS_BEFORE)
+        baseline = Baseline(before.words, before.failures, before.answered, before.abstained)
+        self._watch = (id, Watch(baseline, WatchLimits(clips=self.settings.watch_clips)))
+
+    def _watched(self, id: str, seen: Callable[[Watch], str | None]) -> None:
+        with self._turn:
+            if self._watch is None or self._watch[0] != id:
+                return
+            watch = self._watch[1]
+            if (reason := seen(watch)) is not None:
+                self._roll_back(f"{reason} since it was taken over")
+                self._worry(f"adapter {id} is given up: {reason}; {_named(self._use.in_use)} is in use")
+            elif watch.passed:
+                self._watch = None
+                self._store.set_adapter_state(id, GOOD)
+                self._say(f"adapter {id} has proved itself over {watch.clips} clips")
+
+    def _roll_back(self, reason: str) -> None:
+        """Give up what is in use, for good; where the store does not take that, the model does."""
+        self._watch, id = None, self._use.in_use
+        try:
+            self._use = self._store.roll_back(reason)
+        except StoreError as error:
+            self._owed = (id, reason)
+            self._worry(f"that adapter {id} is given up could not be stored yet: {error}")
+            self._swap(self._best(self._use.previous))
+            return
+        self._settle()
+
+    def _pay(self) -> None:
+        """Write down a rollback that the store did not take, and go where it leads."""
+        with self._turn:
+            if self._owed is None:
+                return
+            id, reason = self._owed
+            if self._store.adapter_use().in_use == id:
+                self._use = self._store.roll_back(reason)
+            self._owed = None
+            self._settle()
+            self._say(f"adapter {id} is given up: {reason}; {_named(self._use.in_use)} is in use")
+
+    def _count_starts(self) -> None:
+        """An adapter that an agent does not survive is not tried, or watched, for ever."""
+        row = self._store.adapter(self._use.in_use)
+        if row is not None and row.state == WATCHED and self._store.count_adapter_start() > STARTS:
+            self._use = self._store.roll_back(
+                f"the agent ended {STARTS + 1} times before it had proved itself"
+            )
+            self._worry(
+                f"adapter {row.id} is given up: the agent ended {STARTS + 1} times before it proved itself"
+            )
+        for row in self._store.adapters(TRIAL):
+            events = (event.event for event in self._store.adapter_events(row.id))
+            lately = list(itertools.takewhile(lambda event: event in (TRIAL, PAUSED), events))
+            if lately.count(TRIAL) - lately.count(PAUSED) > STARTS:
+                reason = f"the agent ended {STARTS + 1} times in the middle of its trial"
+                self._store.set_adapter_state(row.id, REFUSED, reason)
+                self._worry(f"adapter {row.id} is refused: {reason}")
+
+    def _settle(self) -> None:
+        """Have the adapter in the model that the store says, or the first before it that can be had."""
+        if self._owed is not None:
+            self._pay()
+        while (use := self._store.adapter_use()).in_use != self._policy.adapter_id:
+            fitted = None
+            if use.in_use:
+                try:
+                    fitted = self._fitted(self._row(use.in_use))
+                except KeyFileError as error:  # nothing is known against the adapter
+                    self._worry(
+                        f"adapter {use.in_use} cannot be verified, and the bare model is used: {error}"
+                    )
+                except (PackageError, LoadError, Refused) as error:
+                    after = self._store.roll_back(str(error), REFUSED)
+                    self._worry(f"adapter {use.in_use} is given up for {_named(after.in_use)}: {error}")
+                    continue
+            self._swap(fitted)
+            break
+        self._use = use
+
+    def _best(self, id: str) -> FittedAdapter | None:
+        """This adapter, or the bare model where it cannot be had."""
+        try:
+            return self._fitted(self._row(id)) if id else None
+        except (KeyFileError, PackageError, LoadError, Refused) as error:
+            self._worry(f"adapter {id} cannot be used, and the bare model is: {error}")
+            return None
+
+    def _swap(self, fitted: FittedAdapter | None) -> None:
+        if self._idle:
+            self._policy.set_adapter(fitted)
+        else:
+            self._engine.between_clips(lambda policy, _: policy.set_adapter(fitted), patience_s=0).result()
+        self._changed()
+
+    def _verified(self, row: AdapterRow) -> Any:
+        keyring = Keyring.read(self.settings.keyring)
+        return verify(row.folder, keyring, base_revision=self._policy.provenance.revision, id=row.id)
+
+    def _fitted(self, row: AdapterRow) -> FittedAdapter:
+        """Raises KeyFileError, PackageError or LoadError."""
+        found = self._verified(row)
+        return self._policy.fit_adapter(Adapter.from_bytes(row.id, found.config, found.weights))
+
+    def _row(self, id: str) -> AdapterRow:
+        row = self._store.adapter(id)
+        if row is None:
+            raise Refused(f"there is no adapter {id!r} on this robot; `taskmem adapters list` has all")
+        return row
+
+    def _not_pinned(self) -> None:
+        if self._use.pinned:
+            raise Refused(f"{_named(self._use.in_use)} is pinned; unpin it first")
+
+    def _refuse(self, row: AdapterRow, sentence: str) -> None:
+        """What never was in use is not offered again."""
+        if row.state in (STAGED, TRIAL):
+            self._store.set_adapter_state(row.id, REFUSED, sentence)
+            self._say(sentence)
+        raise Refused(sentence)
+
+    def _drop_trial(self, why: str) -> None:
+        if (trial := self._trial) is not None:
+            trial.cancel()
+            self._trial = None
+            self._store.set_adapter_state(trial.id, STAGED, why)
+
+    def _say(self, message: str) -> str:
+        if message != self._message:
+            self._message = message
+            log.info("%s", message)
+            self._changed()
+        return message
+
+    def _worry(self, problem: str) -> None:
+        """Something that a person should know."""
+        if problem != self._problem:
+            log.warning("%s", problem)
+        self._problem = self._message = problem
+        self._changed()
+
+    @contextmanager
+    def _deciding(self):
+        """One command at a time, while the agent is active. Raises Refused."""
+        if self.settings.by_hand:
+            raise Refused(
+                f"the adapter is set by hand (parameter adapter: {self.settings.by_hand}), so none comes by "
+                "itself; leave that parameter empty to have it so"
+            )
+        with self._turn:
+            if not self._open:
+                raise Refused("the agent is not active; activate it first")
+            try:
+                yield
+            except StoreError as error:
+                raise Refused(str(error)) from error
+            except EngineStopped as error:
+                raise Refused("the agent stops; it is done at its next start") from error
+
+    @contextmanager
+    def _alone(self):
+        """While the engine does not run."""
+        self._idle = True
+        try:
+            yield
+        finally:
+            self._idle = False
+
+    @contextmanager
+    def _told_of_store(self, what: str):
+        try:
+            yield
+        except StoreError as error:  # a full disk is no reason not to remember
+            self._worry(f"{what}: {error}")
+
+
+def _named(id: str) -> str:
+    return f"adapter {id}" if id else "the bare model"
