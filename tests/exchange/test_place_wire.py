@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
-from place_servers import LOCALHOST, Dripping, Wire, free_port, served
+from place_servers import LOCALHOST, Dripping, Wire, free_port, served, sftp_options
 from place_things import MB, bundle, kind_of_place
 
 from taskmem_ros.exchange.place import Place
-from taskmem_ros.exchange.place_errors import PlaceConflict, PlaceError, PlaceUnreachable
+from taskmem_ros.exchange.place_errors import NotInPlace, PlaceConflict, PlaceError, PlaceUnreachable
 
 SIZE = 12 * MB
 
@@ -89,6 +91,17 @@ def test_a_wrong_key_is_not_tried_again(kind, tmp_path):
     assert not any("again" in what for what in told)
 
 
+def test_a_folder_on_a_host_that_is_missing_is_not_made_up(kind, tmp_path):
+    _make, root, port = kind
+    if root is None:
+        pytest.skip("of ssh")
+    path, card = bundle(tmp_path)
+    options = sftp_options(root.parent / "keys", port)
+    with pytest.raises(NotInPlace):
+        Place(f"sftp://{LOCALHOST}:{port}/no/where", options=options).push_bundle(path, card)
+    assert Place(f"sftp://{LOCALHOST}:{port}/new", options=options).push_bundle(path, card) is True
+
+
 def test_an_unknown_host_is_not_trusted(kind):
     _make, root, port = kind
     if root is None:
@@ -156,6 +169,39 @@ def test_a_place_on_the_web_is_read_by_its_index_pages_and_takes_nothing(tmp_pat
         (tmp_path / "exchange" / "bundles" / "robot1" / card.bundle_name).write_bytes(b"x" * (MB + 1))
         with pytest.raises(PlaceError, match="more than"):
             place.pull_bundle(card, tmp_path / "in2")
+
+
+def test_a_web_server_that_wants_a_password_gets_it():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            right = self.headers.get("Authorization") == "Basic bWU6cGFzcy93b3Jk"  # me:pass/word
+            self.send_response(200 if right else 401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer((LOCALHOST, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert Place(f"http://me:pass%2Fword@{LOCALHOST}:{server.server_port}").robots() == []
+        with pytest.raises(PlaceError, match="user, key or password"):
+            Place(f"http://me:wrong@{LOCALHOST}:{server.server_port}").robots()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("status", [503, 429, 500])
+def test_a_server_that_is_busy_is_asked_again(status):
+    answers = [status, status, 200]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(answers.pop(0))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer((LOCALHOST, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert Place(f"http://{LOCALHOST}:{server.server_port}").robots() == []
+        server.shutdown()
+    assert answers == []
 
 
 def test_a_pusher_that_is_killed_leaves_nothing_to_be_seen(tmp_path):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import asyncssh
 from fsspec.asyn import get_loop
+from fsspec.config import conf
 from sshfs import SSHFileSystem
 
 from taskmem_ros.exchange.place_errors import PlaceError
@@ -55,6 +56,7 @@ class Sftp:
             "keepalive_interval": max(1.0, step_s / 4),
             "keepalive_count_max": 3,
             **{name: value for name, value in given.items() if value},
+            **conf.get("sftp", {}),  # of FSSPEC_SFTP_... and fsspec's files; sshfs itself does not look
             **options,
         }
         self._step_s = step_s
@@ -90,7 +92,7 @@ class Sftp:
     ) -> None:
         target = self._path(path)
         folder, name = posixpath.split(target)
-        self._run(patience, lambda sftp: sftp.makedirs(folder, exist_ok=True))
+        self._run(patience, lambda sftp: _make_folders(sftp, self._root, folder))
         partial = posixpath.join(folder, partial_name(name))
         written = False
         try:
@@ -158,6 +160,17 @@ class Sftp:
             self._run(Patience(2.0, 2.0), lambda sftp: sftp.remove(partial))
         except (OSError, asyncssh.Error) as error:
             log.debug("%s stays in the exchange for now (%s)", posixpath.basename(partial), error)
+
+
+async def _make_folders(sftp: asyncssh.SFTPClient, root: str, folder: str) -> None:
+    """Down from the root, whose own parent must be there."""
+    if not await sftp.isdir(root):
+        try:
+            await sftp.mkdir(root)
+        except asyncssh.SFTPError:
+            if not await sftp.isdir(root):  # another was not faster
+                raise
+    await sftp.makedirs(folder, exist_ok=True)
 
 
 async def _upload(

@@ -32,7 +32,8 @@ class Web:
         self._root = f"{scheme}://{rest.rpartition('@')[2]}"
         client = {"timeout": aiohttp.ClientTimeout(total=None, connect=step_s, sock_connect=step_s)}
         if address.user:
-            client["auth"] = aiohttp.BasicAuth(address.user, address.password)
+            login = aiohttp.encode_basic_auth(address.user, address.password)
+            client["headers"] = {"Authorization": login}
         options = dict(options)
         client |= options.pop("client_kwargs", {})
         self._fs = HTTPFileSystem(
