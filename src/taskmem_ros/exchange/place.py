@@ -19,10 +19,25 @@ from taskmem_ros.exchange.manifest import FILES
 from taskmem_ros.exchange.manifest import MAX_BYTES as MAX_MANIFEST
 from taskmem_ros.exchange.names import is_name, sequence_and_id
 from taskmem_ros.exchange.package import MANIFEST_FILE, SIGNATURE_FILE
-from taskmem_ros.exchange.place_errors import NotInPlace, PlaceDamaged, PlaceError
+from taskmem_ros.exchange.place_errors import (
+    NotInPlace,
+    PlaceConflict,
+    PlaceDamaged,
+    PlaceError,
+    PlaceUnreachable,
+)
 from taskmem_ros.exchange.remote import Progress, Remote
 from taskmem_ros.exchange.transport import Patience
 
+__all__ = [
+    "NotInPlace",
+    "Place",
+    "PlaceConflict",
+    "PlaceDamaged",
+    "PlaceError",
+    "PlaceUnreachable",
+    "Progress",
+]
 log = logging.getLogger(__name__)
 
 
