@@ -214,10 +214,12 @@ class Arrivals:
 
 
 def newest_staged(store: Store) -> str:
-    """Id of the newest adapter for the base model in use that came and was not tried yet, "" for none."""
-    base = store.adapter_use().base_revision
-    rows = [row for row in store.adapters(STAGED) if _base_of(row.manifest) == base]
-    return rows[-1].id if rows else ""
+    """Id of the newest adapter that came and that the agent may take over, "" for none: it is for the base
+    model in use, and newer than any that was taken over.
+    """
+    use = store.adapter_use()
+    newer = [row for row in store.adapters(STAGED) if row.serial > use.serial]
+    return next((row.id for row in reversed(newer) if _base_of(row.manifest) == use.base_revision), "")
 
 
 def _raise_if_not_its_fault(error: Exception) -> None:

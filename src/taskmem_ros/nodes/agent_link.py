@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from taskmem.msg import AdapterStatus
@@ -16,15 +17,16 @@ REPLY_S = 60.0  # a trial is only begun in it
 class AgentLink:
     """The agent of this namespace, if there is one. All in the executor's thread.
 
-    status: the newest adapter_status, None before the first. message: what the last handing over came to, in
-    a sentence, "" before the first.
+    free() is called when it may try an adapter that it did not try before: it has just appeared, or a trial,
+    a watch or a pin of another one has ended. status: the newest adapter_status, None before the first.
+    message: what the last handing over came to, in a sentence, "" before the first.
     """
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Any, free: Callable[[], None]) -> None:
         self.status: AdapterStatus | None = None
         self.message = ""
         self.there = False
-        self._node = node
+        self._node, self._free = node, free
         self._offered = ""
         self._asked_at: float | None = None  # steady; a request is under way
         self._client = node.create_client(ManageAdapter, "manage_adapter")
@@ -44,14 +46,15 @@ class AgentLink:
             self._node.get_logger().warning(self.message)
         self._ask()
 
-    def look(self) -> bool:
-        """Once a second: whether an agent appeared just now."""
+    def look(self) -> None:
+        """Once a second."""
         before, self.there = self.there, self._client.service_is_ready()
         if self._asked_at is not None and time.monotonic() - self._asked_at > REPLY_S:
             self._asked_at = None
             self._say(f"the agent did not reply within {REPLY_S:g} s when asked to try an adapter")
+        if self.there and not before and not self._offered:
+            self._free()
         self._ask()
-        return self.there and not before
 
     def _ask(self) -> None:
         if not self._offered or self._asked_at is not None or not self.there:
@@ -79,7 +82,13 @@ class AgentLink:
         before, self.status = self.status, status
         if status.message and (before is None or before.message != status.message):
             self._node.get_logger().info(f"the agent says: {status.message}")
+        if before is not None and _is_free(status) and not _is_free(before):
+            self._free()
 
     def _say(self, message: str) -> None:
         self.message = message
         self._node.get_logger().warning(message)
+
+
+def _is_free(status: AdapterStatus) -> bool:
+    return status.phase == AdapterStatus.PHASE_STEADY and not status.pinned

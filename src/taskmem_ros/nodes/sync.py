@@ -70,7 +70,7 @@ class TaskmemSync(ManagedNode):
         check_sync(values)
         self._database = database(values, self.get_namespace())
         self._succeeded_ns = Notebook.beside(self._database).succeeded_ns or 0
-        self._link = AgentLink(self)
+        self._link = AgentLink(self, self._look_for_staged)
         self._publish_status()
         self._tell(values)
 
@@ -99,8 +99,8 @@ class TaskmemSync(ManagedNode):
         self._tell(values)
 
     def _tick(self) -> None:
-        if self._link is not None and self._link.look() and self._alarm is not None:
-            self._look_for_staged()
+        if self._link is not None:
+            self._link.look()
         if self._alarm is not None and self._child is None:
             reason = self._alarm.due(time.time_ns(), time.monotonic_ns())
             if reason:
@@ -230,7 +230,8 @@ class TaskmemSync(ManagedNode):
 
     def _look_for_staged(self) -> None:
         """An adapter of an earlier round may still wait to be tried."""
-        self._mailbox.start(self._read_staged, self._database)
+        if self._alarm is not None:
+            self._mailbox.start(self._read_staged, self._database)
 
     def _read_staged(self, path: Path) -> None:
         if not path.exists():  # no agent has run yet
