@@ -11,7 +11,9 @@ import pytest
 from terminal import on_a_terminal, shown
 
 from taskmem_ros.cli import main
+from taskmem_ros.clips import Clip, Frame
 from taskmem_ros.memory import Store
+from taskmem_ros.memory.ring import ClipRing
 
 
 def film(path, shade=40):
@@ -112,7 +114,8 @@ def test_a_damaged_bundle(taskmem, tmp_path):
         (["inspect"], "name the bundle to show"),
         (["inspect", "none.bundle"], "no bundle at none.bundle"),
         (["DB"], "name the file to make with -o"),
-        (["DB", "-o", "OUT"], "with --video"),
+        (["DB", "-o", "OUT"], "there are no clips in"),
+        (["DB", "--video", "HALL", "--contents", "tasks", "-o", "OUT"], "leave out one"),
         (["DB", "x", "-o", "OUT"], "x is one name too many"),
         (["DB", "--video", "none.avi", "-o", "OUT"], "no bag or film at none.avi"),
         (["DB", "--video", "HALL", "--camera", "cellar", "-o", "OUT"], "not ingested into"),
@@ -134,3 +137,32 @@ def test_help_tells_both_forms():
     command = [sys.executable, "-m", "taskmem_ros.cli", "bundle", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "taskmem bundle FILE.db --video" in said and "taskmem bundle inspect OUT.bundle" in said
+
+
+def test_from_what_the_agent_kept_and_no_more_than_is_wanted(taskmem, tmp_path):
+    path = tmp_path / "robot.db"
+    with Store.open(path) as store:
+        ring = ClipRing(store, 10**7)
+        for number in range(4):
+            image = np.full((48, 64, 3), 40 * number, np.uint8)
+            start = 10 * number * 10**9
+            ring.add(Clip("hall", 0, start, start + 10**10, (Frame(start, "hall", image),)), opens=not number)
+            if number != 2:
+                store.add_memory("hall", 0, start, start + 10**10, f"Memory {number}.")
+        task = store.add_task("Where is it?", asked_ns=35 * 10**9, known_answer="on the desk")
+        store.finish_task(task.id, "answered", answer="here", evidence=[(2, 1.0)])
+        store.add_feedback(task.id, "wrong", "on the table", "Anna")
+    held = {}
+    for contents in ("tasks", "memories", "frames"):
+        target = tmp_path / contents
+        assert taskmem(path, "-o", target, "--contents", contents, "--json")[0] == 0
+        status, out, _ = taskmem("inspect", target, "--json")
+        about, *rows = (json.loads(line) for line in out.splitlines())
+        held[contents] = [about[name] for name in ("tasks", "feedback", "memories", "clips", "contents")]
+        assert [row["type"] for row in rows] == ["task", "feedback"] and rows[1]["answer"] == "on the table"
+    assert held["tasks"] == [1, 1, 0, 0, "tasks"]
+    assert held["memories"] == [1, 1, 3, 0, "memories"]
+    assert held["frames"] == [1, 1, 3, 3, "frames"], "the store knows nothing of the third"
+    _, out, _ = taskmem("inspect", tmp_path / "frames")
+    assert "1  wrong  on the table  Anna" in out and "here  on the table" in out
+    assert "contents     frames" in out and "1 task, 1 feedback, 3 memories, 3 clips" in out

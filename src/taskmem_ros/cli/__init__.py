@@ -8,7 +8,20 @@ import sys
 from collections.abc import Sequence
 
 from taskmem_ros import __version__
-from taskmem_ros.cli import ask, bundle, doctor, export, index, ingest, keep, keys, look, report, sync
+from taskmem_ros.cli import (
+    ask,
+    bundle,
+    doctor,
+    export,
+    feedback,
+    index,
+    ingest,
+    keep,
+    keys,
+    look,
+    report,
+    sync,
+)
 from taskmem_ros.cli.ros import NoRos, import_node_module
 from taskmem_ros.memory import StoreError
 
@@ -67,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     index.add_commands(commands)
     keep.add_commands(commands)
     export.add_commands(commands)
+    feedback.add_commands(commands)
     bundle.add_commands(commands)
     sync.add_commands(commands)
     keys.add_commands(commands)

@@ -17,23 +17,29 @@ from taskmem_ros.cli.look import add_span_options
 from taskmem_ros.cli.paper import Paper
 from taskmem_ros.cli.times import TIME_HELP, add_zone_option, iso, local, span_of, zone_of
 from taskmem_ros.clips import Clip, ClipSettings, FrameSource, clips_from
-from taskmem_ros.memory import Store, StoreError
+from taskmem_ros.memory import Store, StoreError, known_answer
 
 if TYPE_CHECKING:
+    from taskmem_ros.clips.jpeg import JpegClip
     from taskmem_ros.exchange import Bundle
 
+CONTENTS = ("tasks", "memories", "frames")  # as in the exchange room, which needs cv2
 INSPECT = "inspect"
 
-USAGE = """taskmem bundle FILE.db --video BAG_OR_FILM [...] -o OUT.bundle
+USAGE = """taskmem bundle FILE.db -o OUT.bundle
+       taskmem bundle FILE.db --video BAG_OR_FILM [...] -o OUT.bundle
        taskmem bundle inspect OUT.bundle [--json]"""
 
 DESCRIPTION = """\
-Write a task bundle: the tasks of a store, and the clips of the recordings
-that `taskmem ingest` remembered into it, with the memories around them. The
-recordings are cut again, with the same options the same way; of what was
-forgotten since, nothing goes along."""
+Write a task bundle: the tasks of a store with what was said of their answers,
+the clips that the agent kept (parameter frames.gigabytes), and the memories
+around them. With --video the clips are those of recordings that `taskmem
+ingest` remembered; they are cut again, with the same options the same way. Of
+what was forgotten since, nothing goes along. --contents leaves out pictures,
+or memories, too."""
 
 EXAMPLES = """examples:
+  taskmem bundle ~/.taskmem/memory.db -o robot.bundle
   taskmem bundle walk.db --video walk/ --topic /front/image_raw -o walk.bundle
   taskmem bundle film.db --video film.mp4 --start 2026-07-14T09:00 --since today -o film.bundle
   taskmem bundle inspect film.bundle --json"""
@@ -55,6 +61,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="recordings that were ingested, each once; the options below are those of `taskmem ingest`",
     )  # fmt: skip
     bundle.add_argument("-o", "--output", metavar="OUT.bundle", help="the file to make")
+    bundle.add_argument(
+        "--contents", choices=CONTENTS, default=CONTENTS[-1],
+        help="what goes along: tasks alone, memories, too, or frames as well (default: %(default)s)",
+    )  # fmt: skip
     bundle.add_argument("--force", action="store_true", help="overwrite what is there")
     bundle.add_argument("--robot", metavar="NAME", help="whose tasks they are (default: the store's name)")
     bundle.add_argument("--json", action="store_true", help="JSON for programs, one object on each line")
@@ -101,16 +111,20 @@ def run_bundle(options: argparse.Namespace) -> int:
         )
     if not options.output:
         raise ValueError("name the file to make with -o, as in -o tasks.bundle.")
-    if not options.video:
-        raise ValueError("name the recordings that were ingested with --video; their frames go along.")
+    if options.video and options.contents != CONTENTS[-1]:
+        raise ValueError(f"--video gives frames, and --contents {options.contents} has none; leave out one.")
     settings = ClipSettings(options.sample_rate, options.clip_seconds, options.max_stall).validate()
     since, until = span_of(options)
     with Store.open(options.database, read_only=True) as store:
         sources = [_ingested(name, settings, store, options) for name in options.video]
+        recordings = [_clips(source, settings) for source in sources]
+        if options.contents == CONTENTS[-1] and not sources:
+            recordings = [_kept(store)]
         with build_bundle(
             store,
-            (_clips(source, settings) for source in sources),
+            recordings,
             options.output,
+            contents=options.contents,
             robot=Path(options.database).stem if options.robot is None else options.robot,
             since_ns=since,
             until_ns=until,
@@ -149,12 +163,27 @@ def _clips(source: FrameSource, settings: ClipSettings) -> Iterator[Clip]:
         raise ValueError(f"{error}; no bundle was made.") from error
 
 
+def _kept(store: Store) -> Iterator[JpegClip]:
+    """The clips beside the store. Raises ValueError where there is none."""
+    from taskmem_ros.memory.ring import ClipRing
+
+    ring = ClipRing(store)
+    if not ring.kept():
+        raise ValueError(
+            f"there are no clips in {ring.path}; name the recordings that were ingested with --video, or "
+            "leave pictures out with --contents memories."
+        )
+    return ring.clips()
+
+
 def _show(bundle: Bundle, options: argparse.Namespace) -> None:
     zone = zone_of(options)
     if options.json:
         show.print_record(_record(bundle, options))
         for task in bundle.tasks():
             show.print_record(show.task_record(task, zone))
+        for said in bundle.feedback():
+            show.print_record({"type": "feedback"} | vars(said))
         return
     paper, about = Paper(), bundle.manifest
     wrote = " ".join(
@@ -163,6 +192,8 @@ def _show(bundle: Bundle, options: argparse.Namespace) -> None:
     lines = {
         "bundle": f"{bundle.path}, format {about.format}, id {about.id}",
         "robot": about.robot or "-",
+        "store": about.store_id + (f", its bundle {about.sequence}" if about.sequence else ""),
+        "contents": about.contents,
         "written": f"{local(about.created_ns, zone):%Y-%m-%d %H:%M:%S %Z}",
         "memories by": wrote or "-",
         "prompt": about.prompt_hash or "-",
@@ -173,6 +204,7 @@ def _show(bundle: Bundle, options: argparse.Namespace) -> None:
     for title, columns, found in (
         ("clips", ("camera", "clips", "from", "to", "MB of frames"), _cameras(bundle, options)),
         ("tasks", ("id", "asked", "question", "answer", "known answer"), _tasks(bundle, options)),
+        ("feedback", ("task", "verdict", "right answer", "by"), _feedback(bundle)),
     ):
         if found:
             paper.line()
@@ -217,15 +249,19 @@ def _cameras(bundle: Bundle, options: argparse.Namespace) -> list[tuple[str, int
     ]
 
 
+def _feedback(bundle: Bundle) -> list[tuple]:
+    return [(said.task_id, said.verdict, said.answer or "", said.source) for said in bundle.feedback()]
+
+
 def _tasks(bundle: Bundle, options: argparse.Namespace) -> list[tuple]:
-    zone = zone_of(options)
+    zone, feedback = zone_of(options), bundle.feedback()
     return [
         (
             task.id,
             f"{local(task.asked_ns, zone):%d %b %H:%M:%S}",
             task.question,
             task.answer or f"({task.status})",
-            task.known_answer or "",
+            known_answer(task, feedback) or "",
         )
         for task in bundle.tasks()
     ]
@@ -236,4 +272,6 @@ def _counts(bundle: Bundle) -> str:
     numbers = {"task": about.tasks, "clip": about.clips, "frame": about.frames, "gap": about.gaps}
     said = [show.counted(number, one) for one, number in numbers.items()]
     said.insert(1, show.counted(about.memories, "memory", "memories"))
+    if about.feedback:
+        said.insert(1, f"{about.feedback} times feedback" if about.feedback > 1 else "1 feedback")
     return ", ".join(said)

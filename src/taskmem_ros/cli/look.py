@@ -163,10 +163,12 @@ def run_tasks(options: argparse.Namespace) -> int:
             limit=options.limit or None,
             newest_first=True,
         )
+        said = {task.id: store.feedback(task.id) for task in tasks}
     paper, today = Paper(), None
     for task in reversed(tasks):
         if options.json:
-            show.print_record(show.task_record(task, zone))
+            feedback = [vars(item) for item in said[task.id]]
+            show.print_record(show.task_record(task, zone) | {"feedback": feedback})
             continue
         if (date := local(task.asked_ns, zone).date()) != today:
             if today is not None:
@@ -176,6 +178,8 @@ def run_tasks(options: argparse.Namespace) -> int:
             today = date
         paper.row(show.task_head(task, zone), show.task_question(task))
         paper.row(Text(" " * 10), show.task_outcome(task))
+        for item in said[task.id]:
+            paper.row(Text(" " * 10), show.feedback_line(item))
     if not tasks and not options.json:
         print("No task is kept that fits.", file=sys.stderr)
     return 0

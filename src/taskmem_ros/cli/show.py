@@ -11,7 +11,7 @@ from rich.text import Text
 
 from taskmem_ros.cli.times import clock, iso, local, span
 from taskmem_ros.clips import FORGOTTEN, Gap, Pose
-from taskmem_ros.memory import Memory, Task
+from taskmem_ros.memory import RIGHT, Feedback, Memory, Task
 from taskmem_ros.recall import GAP_WORDS
 
 DIM, WARNING = "dim", "yellow"
@@ -106,6 +106,13 @@ def task_outcome(task: Task) -> Text:
     sources = f"; memories {', '.join(map(str, task.evidence))}" if task.evidence else ""
     text = Text.assemble((plain(task.answer), STATUS_STYLES["answered"]))
     return text.append(f"  (confidence {task.confidence:.2f}{sources}{known})", DIM)
+
+
+def feedback_line(said: Feedback) -> Text:
+    """What somebody said of a task's answer."""
+    style = STATUS_STYLES["answered"] if said.verdict == RIGHT else WARNING
+    text = Text.assemble((said.verdict, style), f": {plain(said.answer)}" if said.answer else "")
+    return text.append(f"  (said {plain(said.source)})" if said.source else "", DIM)
 
 
 def memory_record(memory: Memory, zone: dt.tzinfo | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from taskmem_ros.doctor.check import FAIL, OK, WARN, Check
 from taskmem_ros.memory import Store, StoreError, default_database
+from taskmem_ros.memory.ring import ClipRing
 
 FAILURES_SHOWN = 5
 LITTLE_ROOM = 1 << 30  # bytes
@@ -73,10 +74,27 @@ def _contents(store: Store, full: bool, zone: dt.tzinfo | None) -> Iterator[Chec
     if counts.first_ns is not None and counts.last_ns is not None:
         text += f", from {_when(counts.first_ns, zone)} to {_when(counts.last_ns, zone)}"
     yield Check("database", "memories", OK, text)
+    yield from _ring(store, zone)
     text = f"{counts.tasks} asked, {counts.queued_tasks} not answered yet"
     yield Check("database", "tasks", OK, text)
     yield Check("database", "coverage", OK, _gaps(store) or "no gaps")
     yield from _failures(store, counts.memories, counts.failures, zone)
+
+
+def _ring(store: Store, zone: dt.tzinfo | None) -> Iterator[Check]:
+    """The clips that are kept beside the store."""
+    ring = ClipRing(store)
+    try:
+        kept = ring.kept()
+    except StoreError as error:
+        fix = f"Remove {ring.path}; the agent makes it anew, and only clips to learn from are lost."
+        yield Check("database", "kept clips", WARN, str(error), fix)
+        return
+    text = "none"
+    if kept:
+        size = f"{ring.bytes / 1e6:.1f} MB in {ring.path.name}"
+        text = f"{len(kept)}, from {_when(kept[0].start_ns, zone)}, {size}"
+    yield Check("database", "kept clips", OK, text)
 
 
 def _failures(store: Store, memories: int, failures: int, zone: dt.tzinfo | None) -> Iterator[Check]:

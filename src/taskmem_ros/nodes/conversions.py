@@ -8,10 +8,10 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose as PoseMessage
 from sensor_msgs.msg import CompressedImage
-from taskmem import msg
+from taskmem import msg, srv
 
 from taskmem_ros.clips import Gap, Pose
-from taskmem_ros.memory import Box, Memory, Scope, Task
+from taskmem_ros.memory import RIGHT, WRONG, Box, Memory, Scope, Task
 from taskmem_ros.recall import Evidence, Near
 from taskmem_ros.recall.when import MachineZone, time_said
 
@@ -26,6 +26,10 @@ TASK_STATUS = {
 STATUS_NAMES = {number: name for name, number in TASK_STATUS.items()}
 TASK_KIND = {"question": msg.Task.KIND_QUESTION, "task": msg.Task.KIND_TASK}
 KIND_NAMES = {number: name for name, number in TASK_KIND.items()}
+VERDICT_NAMES = {
+    srv.GiveFeedback.Request.VERDICT_RIGHT: RIGHT,
+    srv.GiveFeedback.Request.VERDICT_WRONG: WRONG,
+}
 GAP_REASON = {
     "no_frames": msg.Coverage.REASON_NO_FRAMES,
     "dropped": msg.Coverage.REASON_DROPPED,

@@ -1,4 +1,6 @@
-"""ask_memory, search_memory, submit_task: requests go to the pool, the executor sends the replies."""
+"""ask_memory, search_memory, submit_task, give_feedback: requests go to the pool, the executor sends the
+replies.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,26 @@ from taskmem import srv
 from taskmem_ros.memory import Store, StoreError, Task
 from taskmem_ros.recall import Answer, Encoder, Evidence, Recall, Search, answer_task
 
-from .conversions import KIND_NAMES, TASK_STATUS, evidence_message, nanoseconds, near_of, scope_of
+from .conversions import (
+    KIND_NAMES,
+    TASK_STATUS,
+    VERDICT_NAMES,
+    evidence_message,
+    nanoseconds,
+    near_of,
+    scope_of,
+)
 from .mailbox import Mailbox
 
 log = logging.getLogger(__name__)
 
-ASK_SOURCE, SUBMIT_SOURCE = "ask_memory", "submit_task"
+ASK_SOURCE, SUBMIT_SOURCE, FEEDBACK_SOURCE = "ask_memory", "submit_task", "give_feedback"
 CLI_SOURCE = "cli"  # of `taskmem ask`, which answers with a model of its own
 SEARCH_LIMIT = 10
 
 
 class Services:
-    """The three services, from `open` to `close`. A reply that is under way at `close` is still sent.
+    """The four services, from `open` to `close`. A reply that is under way at `close` is still sent.
 
     provenance() gives model, revision, adapter and prompt_hash of the reader; published_task is called after
     each commit of a task's row.
@@ -64,6 +74,7 @@ class Services:
                     (srv.AskMemory, "ask_memory", self._ask),
                     (srv.SearchMemory, "search_memory", self._search),
                     (srv.SubmitTask, "submit_task", self._submit),
+                    (srv.GiveFeedback, "give_feedback", self._feedback),
                 )
             ]
         left, self._left = self._left, []
@@ -181,6 +192,23 @@ class Services:
         self._published(task)
         if kind == "question":
             self._mailbox.start(self._answer_later, task)
+
+    def _feedback(self, request: Any, response: Any) -> None:
+        verdict = VERDICT_NAMES.get(request.verdict)
+        if verdict is None:
+            response.message = (
+                f"verdict is {request.verdict}; allowed are VERDICT_RIGHT (1) and VERDICT_WRONG (2)."
+            )
+            return
+        source = request.source or FEEDBACK_SOURCE
+        try:
+            self._store.add_feedback(
+                request.task_id, verdict, request.answer or None, source, given_ns=self._now()
+            )
+        except (ValueError, StoreError) as error:
+            response.message = str(error)
+            return
+        response.success = True
 
     def _answer_later(self, task: Task) -> None:
         try:
