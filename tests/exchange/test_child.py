@@ -68,6 +68,18 @@ def test_what_is_silent_for_too_long_is_killed_with_all_it_started(tmp_path):
         gone(pid)
 
 
+def test_what_hangs_where_nothing_interrupts_it_is_killed():
+    """A stopped process answers no more than one that waits for a dead disk."""
+    result = child(
+        """
+        say(what="listing", network=True)
+        os.kill(os.getpid(), 19)
+        """,
+        stall_s=0.5,
+    ).run()
+    assert "for 0.5 s (listing)" in result.error
+
+
 def test_work_of_its_own_may_take_long_but_not_for_ever():
     slow = "say(what='writing a bundle')\ntime.sleep(1.5)\nsay(result={'bundles_made': 1}, done=True)"
     assert child(slow, stall_s=0.2).run() == RoundResult(bundles_made=1)

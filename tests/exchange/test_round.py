@@ -97,9 +97,10 @@ def test_what_a_bundle_has_is_what_may_leave(settings):
 
 
 def test_what_waits_is_taken_back_when_less_may_leave(settings):
-    nowhere = replace(settings, contents="memories", exchange=settings.exchange + "/not/there")
-    result = Round(nowhere).run()
+    missing = Path(settings.exchange + ".not.mounted")
+    result = Round(replace(settings, contents="memories", exchange=str(missing))).run()
     assert result.bundles_waiting == 1 and "no exchange" in result.error
+    assert not missing.exists(), "it is not made up: tasks would count as pushed"
     with_tasks = Round(replace(settings, contents="tasks")).run()
     assert (with_tasks.tasks_pushed, with_tasks.bundles_waiting) == (3, 0)
     (card,) = Place(settings.exchange).bundles()

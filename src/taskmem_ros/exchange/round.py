@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from taskmem_ros.exchange.card import CONTENTS
 from taskmem_ros.exchange.child import Progress, RoundResult, RoundSettings
 from taskmem_ros.exchange.notebook import Notebook
+from taskmem_ros.exchange.transport import read_url
 from taskmem_ros.memory import Store, StoreError
 
 if TYPE_CHECKING:
@@ -100,6 +101,12 @@ class Round:
         from taskmem_ros.exchange.place import Place  # and fsspec, and what serves this kind of place
 
         settings = self._settings
+        address = read_url(settings.exchange)
+        if address.protocol == "file" and not Path(address.path).expanduser().is_dir():
+            # Made up where a mount is missing, it would swallow tasks that then count as pushed.
+            raise NotADirectoryError(
+                f"There is no exchange at {address.path}; mount it, or make that folder if it is new."
+            )
         return Place(
             settings.exchange,
             timeout_s=settings.timeout_s,
