@@ -164,6 +164,7 @@ def test_a_place_on_the_web_is_read_by_its_index_pages_and_takes_nothing(tmp_pat
         place = Place(f"http://{LOCALHOST}:{port}/")
         assert (place.robots(), place.bundles(), place.adapters()) == (["robot1"], [card], [])
         assert place.pull_bundle(card, tmp_path / "in").read_bytes() == path.read_bytes()
+        assert not place.writable
         with pytest.raises(PlaceError, match="which is read only"):
             place.push_bundle(path, card)
         (tmp_path / "exchange" / "bundles" / "robot1" / card.bundle_name).write_bytes(b"x" * (MB + 1))

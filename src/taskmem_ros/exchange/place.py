@@ -73,6 +73,11 @@ class Place:
         """Without a password."""
         return self._remote.url
 
+    @property
+    def writable(self) -> bool:
+        """Whether anything can be pushed: a place on the web is only read."""
+        return self._remote.writable
+
     def __repr__(self) -> str:
         return f"Place({self.url!r})"
 

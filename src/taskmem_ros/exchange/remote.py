@@ -47,8 +47,12 @@ class Remote:
     def reset(self) -> None:
         self._transport.reset()
 
+    @property
+    def writable(self) -> bool:
+        return self._transport.writable
+
     def need_writable(self, what: str) -> None:
-        if not self._transport.writable:
+        if not self.writable:
             raise PlaceError(
                 f"cannot {what} at {self.url}, which is read only; name the folder, host or bucket behind it"
             )

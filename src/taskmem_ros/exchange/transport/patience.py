@@ -66,8 +66,8 @@ class Patience:
             try:
                 return future.result(max(0.0, min(wait, 1.0)))
             except concurrent.futures.TimeoutError:
-                if future.done():  # the job's own timeout: in newer Pythons it is the same class
-                    raise
+                if future.done():  # just now, or by a timeout of its own, which may be of the same class
+                    return future.result()
                 if wait <= 0:
                     future.cancel()
                     self.left()
