@@ -9,7 +9,7 @@ from pathlib import Path
 from taskmem_ros.exchange.keys import KEYRING, Keyring, SigningKey, TrustedKey
 from taskmem_ros.exchange.manifest import NAME, WEIGHTS_FILE, AdapterManifest
 from taskmem_ros.exchange.package import PackageError, read_manifest, verify
-from taskmem_ros.exchange.place import Place
+from taskmem_ros.exchange.place import NotInPlace, Place, PlaceDamaged
 
 ADAPTERS = "adapters"  # folder under OUT
 
@@ -40,7 +40,7 @@ class Library:
                 try:
                     data, signature = self._place.adapter_manifest(id)
                     found[id], _ = read_manifest(data, signature, self._keyring, id=id)
-                except PackageError as error:
+                except (PackageError, PlaceDamaged, NotInPlace) as error:
                     self.ignored[id] = str(error)
             self._manifests = found
         return self._manifests
@@ -90,6 +90,8 @@ class Library:
         try:
             found, why = self._verified(self._place.pull_adapter(id, partial, sizes), id)
             return (partial.rename(self._folder / id), "") if found else (None, why)
+        except (PlaceDamaged, NotInPlace) as error:
+            return None, str(error)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

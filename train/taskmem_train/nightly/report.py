@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -108,6 +109,7 @@ def _run_view(out: Path, run: Run) -> dict[str, Any]:
 def _gate_view(report: Mapping[str, Any]) -> dict[str, Any]:
     systems = report["metrics"]
     kinds = list(systems["candidate"]["kinds"])
+    kinds = kinds[:1] if len(kinds) == 2 else kinds  # all, and the only one there is
     return {
         "base": f"{report['base_model']}, revision {report['base_revision']}", "kind": report["kind"],
         "checks": report["decision"]["checks"], "confidence": report["rules"]["confidence"],
@@ -132,10 +134,19 @@ def _gate_view(report: Mapping[str, Any]) -> dict[str, Any]:
             ("clips without a memory", [f"{one['failed']} of {one['clips']}" for one in systems.values()]),
         ],
         "examples": [
-            {"clip": one["clip"]} | {name: one[name] or "(no memory)" for name in ("before", "after")}
+            {"clip": _clip(one["clip"])} | {name: one[name] or "(no memory)" for name in ("before", "after")}
             for one in report["examples"]
         ],
     }  # fmt: skip
+
+
+def _clip(name: str) -> str:
+    """Camera, day and time of a clip, where the gate names it by its stream in a bundle."""
+    found = re.fullmatch(r"[0-9a-f]{16}/(?P<camera>.*)/\d+/(?P<start>\d+) (?P<clock>[\d:]+)", name)
+    if not found:
+        return name
+    day = datetime.fromtimestamp(int(found["start"]) // 1_000_000_000, timezone.utc)
+    return f"{found['camera']}, {day:%d %b} {found['clock']}"
 
 
 def _yield(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from taskmem_ros.exchange.keys import SigningKey
-from taskmem_ros.exchange.place import Place, PlaceError
+from taskmem_ros.exchange.place import Place, PlaceConflict, PlaceError
 from taskmem_ros.policy import MemoryPolicy
 from taskmem_train.nightly.choose import choose
 from taskmem_train.nightly.intake import take_in
@@ -147,9 +147,10 @@ class _Night:
     def _finish(self, run: Run) -> None:
         try:
             self.runner.finish(run, with_settings(self.config, run.settings))
-        except PlaceError as error:  # that is no fault of the run: it waits
-            self.errors.append(f"run {run.name}: {error}")
         except Exception as error:  # whatever a model, a judge or a disk may raise: the other robots go on
+            if isinstance(error, PlaceError) and not isinstance(error, PlaceConflict):
+                self.errors.append(f"run {run.name}: {error}")  # no fault of the run: it waits
+                return
             logger.exception("run %s failed", run.name)
             self.ledger.failed(self.ledger.run(run.number), _sentence(error), self.config.tries)
         self._say()
