@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from taskmem_ros.clips import Window
 from taskmem_ros.clips.jpeg import jpeg_to_rgb, rgb_to_jpeg
 from taskmem_ros.memory import Store, StoreError
 from taskmem_ros.memory.ring import ClipRing, ring_path
+from taskmem_ros.memory.ring_file import FREE
 
 MB = 1_000_000
 
@@ -123,6 +125,29 @@ def test_the_oldest_goes_and_the_file_is_never_too_large(store):
         ring.add(clip(500, size=900))
     ring.resize(0)
     assert on_disk(store) == 0 and ring.kept() == []
+
+
+def test_memories_need_the_disk_more(store, monkeypatch):
+    ring, usage, free = ClipRing(store, 2 * MB), shutil.disk_usage, [10 * FREE]
+
+    def fuller(path):
+        """The real disk, with the file's bytes taken from what is said to be free."""
+        return usage(path)._replace(free=free[0] - ring.bytes)
+
+    monkeypatch.setattr("taskmem_ros.memory.ring_file.shutil.disk_usage", fuller)
+    for number in range(40):
+        ring.add(clip(number))
+    before = on_disk(store)
+    assert MB < before <= 2 * MB
+    free[0] = FREE + MB // 2
+    ring.add(clip(40))
+    assert MB // 8 < on_disk(store) <= MB // 2 and ring.kept()[-1].start_ns == 400 * S
+    free[0] = FREE
+    with pytest.raises(StoreError, match=r"no room for a clip: \d+ MB free on its disk, of which 200 MB"):
+        ring.add(clip(41))
+    free[0] = 10 * FREE
+    ring.add(clip(42))
+    assert [c.start_ns // (10 * S) for c in ring.kept()] == [42], "all of it was given back"
 
 
 def test_a_file_of_no_use_is_begun_anew_and_one_of_others_left_alone(store, tmp_path, caplog):

@@ -8,6 +8,7 @@ folds its log away each time.
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 BUSY_MS = 2000
 PAGE = 4096
+FREE = 200_000_000  # bytes of the disk that are not the ring's, however large it may be
 _APPLICATION_ID = 0x544D5246  # "TMRF"
 _VERSION = 1
 _SHARED = 1 << 15  # bytes of the file that connections share beside a log
@@ -99,9 +101,13 @@ class RingFile:
         fold_log(db)
 
     def make_room(self, db: Database, needed: int, max_bytes: int) -> None:
-        """Evict the oldest clips until `needed` pages more can be written and the file, its log included,
-        stays within max_bytes. Raises StoreError where it is too small for that.
+        """Evict the oldest clips until `needed` pages more can be written, the file with its log stays within
+        max_bytes, and FREE bytes of the disk are left: memories need them more. Raises StoreError where one
+        clip is too much for that.
         """
+        free = shutil.disk_usage(self.path.parent).free
+        on_disk = self.bytes + free - FREE
+        max_bytes, disk = min(max_bytes, on_disk), on_disk < max_bytes
         largest = db.execute("SELECT coalesce(max(bytes), 0) FROM clips").fetchone()[0]
         # The log holds what one transaction writes: a new clip, or zeros where an evicted one was.
         in_log = (max(needed, largest // PAGE) + _SPARE_PAGES) * (PAGE + 24)
@@ -109,6 +115,11 @@ class RingFile:
         while (short := _used(db) + needed - limit) > 0:
             with self.transaction(db):
                 evicted = db.execute("DELETE FROM clips WHERE id = (SELECT min(id) FROM clips)").rowcount
+            if not evicted and disk:
+                raise StoreError(
+                    f"{self.path} has no room for a clip: {free / 1e6:.0f} MB free on its disk, of which "
+                    f"{FREE / 1e6:.0f} MB are left to memories; make room on it."
+                )
             if not evicted:
                 raise StoreError(
                     f"{self.path} may have {max_bytes / 1e6:.1f} MB, and one clip needs "
