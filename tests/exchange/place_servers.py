@@ -54,7 +54,9 @@ def sftp_keys(folder: Path) -> Path:
 
 def sftp_options(keys: Path, port: int, host: str = LOCALHOST) -> dict[str, object]:
     known = keys / f"known-{port}"
-    known.write_text(f"[{host}]:{port} {(keys / 'host.pub').read_text()}")
+    written = keys / f"known-{port}-{threading.get_ident()}"  # others read it at the same time
+    written.write_text(f"[{host}]:{port} {(keys / 'host.pub').read_text()}")
+    written.replace(known)
     return {"known_hosts": str(known), "client_keys": [str(keys / "user")], "username": user(), "config": []}
 
 
