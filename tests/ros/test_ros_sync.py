@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -57,8 +58,13 @@ def asked(ros):
 
 
 def children(process) -> list[psutil.Process]:
-    found = psutil.Process(process.popen.pid).children(recursive=True)
-    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
+    """What it started and what runs."""
+    running = []
+    for one in psutil.Process(process.popen.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if one.status() != psutil.STATUS_ZOMBIE:
+                running.append(one)
+    return running
 
 
 @pytest.fixture

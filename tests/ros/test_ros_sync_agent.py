@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import psutil
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not here: source one, or run make setup and . scripts/env.sh")
@@ -11,7 +14,7 @@ from ros_helpers import RELIABLE, Camera
 from std_srvs.srv import Trigger
 from taskmem.msg import AdapterStatus
 from taskmem.srv import AskMemory, ManageAdapter
-from test_ros_sync import NODE, asked, start
+from test_ros_sync import NODE, asked, children, start
 
 from taskmem_ros.exchange.adapter_config import LORA_TARGETS
 from taskmem_ros.exchange.keys import SigningKey
@@ -163,3 +166,28 @@ def test_it_waits_for_an_agent_and_asks_again_when_that_is_free(ros, key):
     assert ros.call(Trigger, "sync_adapter", Trigger.Request()).success
     assert set(desk.asked) == {(ManageAdapter.Request.TRY, id)} and len(desk.asked) == 3
     assert sync.end() == 0
+
+
+def test_started_together_the_agent_outlives_its_sync_node(ros, model):
+    place = ros.folder / "place"
+    place.mkdir()
+    words = (f"model:={model}", f"exchange:={place}", f"database:={ros.folder / 'm.db'}", "use_respawn:=true")
+    up = ros.run("taskmem_ros.nodes.up", *words)
+    ros.active()
+    ros.wait(lambda: ros.value("sync", "state", NODE) == "active", "the sync node beside it")
+
+    def process_of(module: str) -> psutil.Process | None:
+        for one in children(up):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if f"taskmem_ros.nodes.{module}" in one.cmdline():
+                    return one
+        return None
+
+    agent, sync = process_of("agent"), process_of("sync")
+    sync.kill()
+    ros.wait(lambda: process_of("sync") not in (None, sync), "another one in its place")
+    ros.health.pop(f"{NODE}: sync", None)
+    ros.wait(lambda: ros.value("sync", "state", NODE) == "active", "it is active again")
+    assert asked(ros).success
+    assert process_of("agent") == agent and ros.state() == "active"
+    assert up.end() == 0, up.output()[-2000:]
