@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from taskmem_ros import __version__
 from taskmem_ros.cli import (
+    adapters,
     ask,
     bundle,
     doctor,
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_commands(commands)
     sync.add_commands(commands)
     keys.add_commands(commands)
+    adapters.add_commands(commands)
     doctor.add_commands(commands)
     for name, (_module, text) in NODE_COMMANDS.items():
         commands.add_parser(name, help=f"{text} (needs ROS 2)", add_help=False)

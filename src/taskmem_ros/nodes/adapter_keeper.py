@@ -75,7 +75,8 @@ class AdapterHealth:
 
 class AdapterKeeper:
     """Commands come from any thread, news of clips and answers too; one thread of its own does what takes
-    time. changed() is called, in any thread, when `health` is another.
+    time. changed() is called, in any thread, when `health` is another; apart(work) does some work in a thread
+    where it may wait.
 
     ring: a ClipRing, from which the trial has its clips.
     """
@@ -88,10 +89,11 @@ class AdapterKeeper:
         ring: ClipRing,
         settings: AdapterSettings,
         changed: Callable[[], None],
+        apart: Callable[[Callable[[], None]], None],
     ) -> None:
         self.settings = settings
         self._store, self._policy, self._engine, self._ring = store, policy, engine, ring
-        self._changed = changed
+        self._changed, self._apart = changed, apart
         self._use = AdapterUse("", "", False, 0, "", "")
         self._message = self._problem = ""
         self._trial: Trial | None = None
@@ -181,9 +183,17 @@ class AdapterKeeper:
             )
 
     def tick(self) -> None:
-        """Once a second: what the store did not take is tried again."""
-        if self._owed is not None and self._open:
+        """Once a second: what the store did not take is tried again, and what another program wrote (`taskmem
+        adapters`) is done.
+        """
+        if not self._open:
+            return
+        if self._owed is not None:
             self._letters.put(self._pay)
+            return
+        with self._told_of_store("which adapter should be in use is not known"):
+            if self._store.adapter_use() != self._use:
+                self._apart(self._follow)
 
     def try_adapter(self, id: str) -> str:
         """Begin the trial of an adapter that has come; returns what is going on. Raises Refused."""
@@ -357,6 +367,21 @@ class AdapterKeeper:
             self._owed = None
             self._settle()
             self._say(f"adapter {id} is given up: {reason}; {_named(self._use.in_use)} is in use")
+
+    def _follow(self) -> None:
+        with self._told_of_store("what another program wrote of adapters is not known"), self._turn:
+            use = self._store.adapter_use()
+            if use == self._use or not self._open:
+                return  # it was a decision of ours, on its way
+            before, self._use = self._use.in_use, use
+            if use.pinned or use.in_use != before:
+                self._watch = None
+                self._drop_trial("a person decided about what is in use")
+            if use.in_use != before:
+                self._problem = ""
+                self._settle()
+                self._say(f"{_named(self._policy.adapter_id)} is in use, as was written into the database")
+            self._changed()
 
     def _count_starts(self) -> None:
         """An adapter that an agent does not survive is not tried, or watched, for ever."""

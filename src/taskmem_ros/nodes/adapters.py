@@ -55,6 +55,7 @@ class AdapterDesk:
             ring,
             adapter_settings(values),
             lambda: mailbox.post(self._publish),
+            mailbox.start,
         )
         self.keeper.start_up()
         self._publish()

@@ -32,7 +32,7 @@ IDLE_S = 0.2
 # A deadline that passes where the engine cannot look (vision tower, prefill) is reported this much later.
 GRACE_S = 0.5
 # How long work between clips waits for a moment in which no clip does.
-PATIENCE_S = 60.0
+PATIENCE_S = 10.0
 
 T = TypeVar("T")
 
