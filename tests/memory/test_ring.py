@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -189,3 +191,46 @@ def test_who_reads_does_not_hold_up_who_adds(store):
         other.execute("ROLLBACK")
     ring.add(clip(31), opens=True)
     assert [c.start_ns for c in ring.kept()][-2:] == [290 * S, 310 * S]
+
+
+FULL = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from ring_clips import clip, remember
+from taskmem_ros.memory import Store, StoreError, ring_file
+from taskmem_ros.memory.ring import ClipRing
+folder, ring_file.FREE = Path(sys.argv[1]), 0
+with Store.open(folder / "memory.db") as store:
+    ring = ClipRing(store, 100_000_000)
+    for number in range(30):
+        remember(store, clip(number))
+        ring.add(clip(number))
+    assert 1_000_000 < ring.bytes < 4_000_000, ring.bytes
+    with (folder / "filler").open("wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(512))
+        except OSError:
+            pass
+    try:
+        ring.add(clip(30))
+    except StoreError as error:
+        assert "cannot be used" in str(error), error
+    else:
+        raise AssertionError("it was not full")
+    assert ring.bytes == 0
+    remember(store, clip(30))
+    assert len(store.memories()) == 31
+print("done")
+"""
+
+
+def test_on_a_full_disk_clips_give_way_to_memories(tmp_path):
+    words = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=4m test "$0" && exec "$@"', str(tmp_path)]
+    if not shutil.which("unshare") or subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk (unshare -rm)")
+    paths = [str(Path(__file__).parent), *sys.path]
+    command = [*words, sys.executable, "-c", FULL, str(tmp_path), *paths]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "done\n", done.stderr

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from ring_clips import S, clip, remember
 
@@ -142,3 +145,16 @@ def test_a_bundle_that_waits_is_made_anew(store, tmp_path):
     assert [made.sequence for made in store.outgoing()] == [1] and not (tmp_path / "waits").exists()
     assert store.forgets() == 1 and not store.add_outgoing(made, [], [], forgets=0)
     assert (tmp_path / "sent").exists() and store.never_sent()[0] == [] and store.next_sequence() == 3
+
+
+def test_retention_goes_on_without_a_ring_that_is_in_use(store, monkeypatch, caplog):
+    monkeypatch.setattr("taskmem_ros.memory.ring_file.BUSY_MS", 20)
+    ring, _ = fill(store)
+    with closing(sqlite3.connect(ring.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert store.retain(Retention(max_age_s=60), now_ns=115 * S).memories == 4
+        assert "clips of what is forgotten stay until the next run" in caplog.text
+        other.execute("ROLLBACK")
+    assert left(ring) == list(range(12))
+    store.retain(Retention(max_age_s=60), now_ns=115 * S)
+    assert left(ring) == [5, 6, 7, 8, 9, 10, 11]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from taskmem_ros.clips import Gap
 from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.ring import ClipRing
+from taskmem_ros.memory.ring_file import RingError
 from taskmem_ros.memory.steps import Steps, Stopped
 from taskmem_ros.memory.taking import Taking
 
@@ -99,4 +100,6 @@ class Retaining:
                 ClipRing(self).drop_forgotten(oldest)
             except Stopped:
                 log.info("retention was stopped; the next run goes on with it")
+            except RingError as error:  # a cache beside the store; what was taken from the store is taken
+                log.warning("clips of what is forgotten stay until the next run: %s", error)
             return Retained(**taking.taken, bytes=taking.bytes, short_bytes=short, longest_s=steps.longest_s)

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 BUSY_MS = 2000
 PAGE = 4096
+FULL = 100_000  # bytes free: not enough to evict a clip
 FREE = 200_000_000  # bytes of the disk that are not the ring's, however large it may be
 _APPLICATION_ID = 0x544D5246  # "TMRF"
 _VERSION = 1
@@ -44,8 +45,12 @@ _SCHEMA = (
 )
 
 
+class RingError(StoreError):
+    """The ring cannot do what was asked; the store beside it may be as well as ever."""
+
+
 class RingFile:
-    """The file at `path`, of a store. store_id: tells the store's id. Every method may raise StoreError."""
+    """The file at `path`, of a store. store_id: tells the store's id. Every method may raise RingError."""
 
     def __init__(self, path: Path, store_id: Callable[[], str]):
         self.path, self._tell_store_id = path, store_id
@@ -89,6 +94,18 @@ class RingFile:
                 db.conn.close()
 
     @contextmanager
+    def given_up_when_full(self) -> Iterator[None]:
+        """Remove the file where the disk is so full that not even an old clip can be evicted."""
+        try:
+            yield
+        except RingError:
+            # What SQLite says then is not always that: it may be unable to open a log, or to write one.
+            if shutil.disk_usage(self.path.parent).free < FULL:
+                log.warning("the disk is full; the clips in %s are given up for memories", self.path)
+                self.remove()
+            raise
+
+    @contextmanager
     def transaction(self, db: Database) -> Iterator[None]:
         """Of a `write` connection; afterwards its pages are in the file, and the log is cut to nothing."""
         db.conn.execute("BEGIN IMMEDIATE")
@@ -102,7 +119,7 @@ class RingFile:
 
     def make_room(self, db: Database, needed: int, max_bytes: int) -> None:
         """Evict the oldest clips until `needed` pages more can be written, the file with its log stays within
-        max_bytes, and FREE bytes of the disk are left: memories need them more. Raises StoreError where one
+        max_bytes, and FREE bytes of the disk are left: memories need them more. Raises RingError where one
         clip is too much for that.
         """
         free = shutil.disk_usage(self.path.parent).free
@@ -116,12 +133,12 @@ class RingFile:
             with self.transaction(db):
                 evicted = db.execute("DELETE FROM clips WHERE id = (SELECT min(id) FROM clips)").rowcount
             if not evicted and disk:
-                raise StoreError(
+                raise RingError(
                     f"{self.path} has no room for a clip: {free / 1e6:.0f} MB free on its disk, of which "
                     f"{FREE / 1e6:.0f} MB are left to memories; make room on it."
                 )
             if not evicted:
-                raise StoreError(
+                raise RingError(
                     f"{self.path} may have {max_bytes / 1e6:.1f} MB, and one clip needs "
                     f"{short * PAGE / 1e6:.1f} MB more; give it more (frames.gigabytes), or turn it off (0)."
                 )
@@ -136,7 +153,7 @@ class RingFile:
             for file in self._files():
                 file.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be removed ({error.strerror}); remove it.") from error
+            raise RingError(f"{self.path} cannot be removed ({error.strerror}); remove it.") from error
 
     @cached_property
     def _store_id(self) -> str:
@@ -152,7 +169,7 @@ class RingFile:
             if fresh:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             elif connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-                raise StoreError(
+                raise RingError(
                     f"{self.path} is a SQLite database of another program, and the ring of clips would be "
                     "there; move it, or turn the ring off (frames.gigabytes: 0)."
                 )
@@ -208,7 +225,7 @@ class RingFile:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"The ring of clips, {self.path}, cannot be used ({error}).") from error
+            raise RingError(f"The ring of clips, {self.path}, cannot be used ({error}).") from error
 
 
 def fold_log(db: Database) -> None:
