@@ -93,13 +93,11 @@ class Arrivals:
             return
         same_base = (row.serial for row in rows if _base_of(row.manifest) == use.base_revision)
         highest = max([use.serial, *same_base])
-        try:
-            offers = self._offers(ids, use, highest, keyring, seen)
-            for offer in sorted(offers, key=lambda offer: offer.manifest.serial, reverse=True):
-                if self._bring(offer, keyring, use, seen):
-                    return
-        finally:
-            self._notebook.write()
+        offers = self._offers(ids, use, highest, keyring, seen)
+        for offer in sorted(offers, key=lambda offer: offer.manifest.serial, reverse=True):
+            if self._bring(offer, keyring, use, seen):
+                break
+        self._notebook.write()
 
     def _offers(
         self, ids: list[str], use: AdapterUse, highest: int, keyring: Keyring, seen: dict[str, Seen]
@@ -134,9 +132,9 @@ class Arrivals:
             manifest, _signer = read_manifest(data, signature, keyring, id=id)
         except (PackageError, PlaceError) as error:
             _raise_if_not_its_fault(error)
+            seen[id] = Seen(REFUSED, digest)
             if before is None or before.sha256 != digest:
                 self._refuse(id, str(error))
-            seen[id] = Seen(REFUSED, digest)
             return None
         return Offer(manifest, data, signature, digest)
 
@@ -171,11 +169,12 @@ class Arrivals:
                 _sync(self.folder)
         except (PackageError, PlaceError) as error:
             _raise_if_not_its_fault(error)
-            if id not in seen:
-                self._refuse(id, str(error))
+            before = seen.get(id)
             # Only what was pulled in vain is counted: it may have been damaged on the way, but not each time.
             pulled = isinstance(error, (PackageError, PlaceDamaged))
-            seen[id] = Seen(BROKEN, offer.digest, (seen[id].tries if id in seen else 0) + pulled)
+            seen[id] = Seen(BROKEN, offer.digest, (before.tries if before else 0) + pulled)
+            if before is None:
+                self._refuse(id, str(error))
             return False
         finally:
             _remove(partial)
@@ -203,8 +202,10 @@ class Arrivals:
         (partial / SIGNATURE_FILE).write_bytes(offer.signature)
 
     def _refuse(self, id: str, sentence: str) -> None:
+        """For the first time; what was seen of it is noted at once, so that it is the last time, too."""
         self.refused.append((id, sentence))
         self._store.note_adapter(REFUSED, id, sentence)
+        self._notebook.write()
 
     def _eyes(self, use: AdapterUse, keyring: Keyring) -> str:
         """What decides about an adapter besides itself: with a new key trusted all are looked at again."""

@@ -75,7 +75,7 @@ class TaskmemSync(ManagedNode):
         self._tell(values)
 
     def _activate(self) -> None:
-        self._set_alarm(self._values())
+        self._set_alarm(self._values(), self._succeeded_ns or None)
         self._look_for_staged()
         self._publish_status()
 
@@ -185,10 +185,11 @@ class TaskmemSync(ManagedNode):
             self._result = RoundResult(errors=(why,))
             self._answer(self._result)
 
-    def _set_alarm(self, values: Mapping[str, Any]) -> None:
+    def _set_alarm(self, values: Mapping[str, Any], last_ns: int | None = None) -> None:
+        """last_ns: since when a time that was missed is made up for."""
         plan = schedule(values, robot_name(values, self.get_namespace()))
         if self._alarm is None or plan != self._alarm.schedule:
-            self._alarm = Alarm(plan, time.time_ns(), time.monotonic_ns(), self._succeeded_ns or None)
+            self._alarm = Alarm(plan, time.time_ns(), time.monotonic_ns(), last_ns)
 
     def _tell(self, values: Mapping[str, Any]) -> None:
         if not values["exchange"]:
@@ -217,7 +218,9 @@ class TaskmemSync(ManagedNode):
         ended = Future(executor=self.executor)
         self._waiting.append(ended)
         if self._child is None:
-            self._begin(ASKED)
+            self.guarded(self._begin)(ASKED)
+        if self._child is None:
+            self._answer(RoundResult(errors=(self._last_error,)))
         result = await ended
         response.success = result.well
         response.message = "; ".join([*result.lines(), *result.errors])
