@@ -26,6 +26,7 @@ from taskmem_train.rollout import Sampler
 from taskmem_train.settings import read_settings
 
 from taskmem_ros.exchange.place import Place
+from taskmem_ros.exchange.remote import Remote
 
 # (where, what of it, which call, before or after)
 POINTS: list[tuple[object, str, int, str]] = [
@@ -45,10 +46,10 @@ POINTS: list[tuple[object, str, int, str]] = [
     (gate_command, "publish", 1, "after"),
     (Ledger, "advance", 1, "after"),
     (runs, "pack", 1, "after"),
-    (Place, "_put", 1, "after"),
-    (Place, "_put", 3, "after"),
+    (Remote, "put", 1, "after"),
+    (Remote, "put", 3, "after"),
     (Place, "push_adapter", 1, "after"),
-    (Ledger, "advance", 2, "after"),
+    (Ledger, "advance", 1, "after"),
     (Ledger, "logged", 1, "before"),
     (report, "_write", 1, "after"),
     (Ledger, "reported", 1, "before"),
@@ -74,10 +75,10 @@ def _child(out: Path, config: NightlyConfig, point: tuple | None) -> str:
     sys.stdout.flush()
     number = os.fork()
     if number == 0:
-        if point:
-            _trap(*point)
         os.dup2(2, 1)  # what a night says is no part of the result
         try:
+            if point:
+                _trap(*point)
             night.nightly(config, out, progress=False)
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
