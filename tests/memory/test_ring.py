@@ -147,7 +147,12 @@ def test_memories_need_the_disk_more(store, monkeypatch):
     free[0] = FREE
     with pytest.raises(StoreError, match=r"no room for a clip: \d+ MB free on its disk, of which 200 MB"):
         ring.add(clip(41))
+    ring.resize(0)
+    with pytest.raises(StoreError, match="no room for a clip"):
+        ring.add(clip(41))
+    assert on_disk(store) == 0, "no file is made in vain"
     free[0] = 10 * FREE
+    ring.resize(2 * MB)
     ring.add(clip(42))
     assert [c.start_ns // (10 * S) for c in ring.kept()] == [42], "all of it was given back"
 

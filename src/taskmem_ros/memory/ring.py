@@ -84,6 +84,7 @@ class ClipRing:
         kept = JpegClip.of(clip, opens)
         pages = pages_of([len(frame.jpeg) for frame in kept.frames])
         after = None if opens else self._newest.pop(clip.camera, None)
+        self._file.check_room(pages)
         with self._file.given_up_when_full(), self._file.write() as db:
             self._file.make_room(db, pages, self.max_bytes)
             with self._file.transaction(db):

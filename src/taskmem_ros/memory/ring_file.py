@@ -93,6 +93,12 @@ class RingFile:
             finally:
                 db.conn.close()
 
+    def check_room(self, needed: int) -> None:
+        """Raises RingError where a new file with so many pages would not leave FREE bytes of the disk."""
+        free = shutil.disk_usage(self.path.parent).free
+        if not self.path.exists() and free - FREE < needed * PAGE:
+            raise self._no_room(free)
+
     @contextmanager
     def given_up_when_full(self) -> Iterator[None]:
         """Remove the file where the disk is so full that not even an old clip can be evicted."""
@@ -133,10 +139,7 @@ class RingFile:
             with self.transaction(db):
                 evicted = db.execute("DELETE FROM clips WHERE id = (SELECT min(id) FROM clips)").rowcount
             if not evicted and disk:
-                raise RingError(
-                    f"{self.path} has no room for a clip: {free / 1e6:.0f} MB free on its disk, of which "
-                    f"{FREE / 1e6:.0f} MB are left to memories; make room on it."
-                )
+                raise self._no_room(free)
             if not evicted:
                 raise RingError(
                     f"{self.path} may have {max_bytes / 1e6:.1f} MB, and one clip needs "
@@ -158,6 +161,12 @@ class RingFile:
     @cached_property
     def _store_id(self) -> str:
         return self._tell_store_id()
+
+    def _no_room(self, free: int) -> RingError:
+        return RingError(
+            f"{self.path} has no room for a clip: {free / 1e6:.0f} MB free on its disk, of which "
+            f"{FREE / 1e6:.0f} MB are left to memories; make room on it."
+        )
 
     def _files(self) -> list[Path]:
         return [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
