@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import psutil
 import pytest
 
 from taskmem_ros.cli import main
+from taskmem_ros.cli.sync import Bar
+from taskmem_ros.exchange.child import Progress
 from taskmem_ros.exchange.place import Place
 
 
@@ -50,6 +53,26 @@ def test_what_fails_is_said_and_the_exit_code_is_1(database, tmp_path, capfd):
 def test_a_wrong_option_is_an_error(database, place, wrong, capfd):
     assert main(["sync", "--exchange", str(place), "--database", database, *wrong]) == 2
     assert len(capfd.readouterr().err.splitlines()) == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_says_what_is_done_and_leaves_nothing(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with Bar(quiet=False) as bar:
+        bar.show(Progress("making a bundle"))
+        for done in (0, 2_000_000, 4_000_000):
+            bar.show(Progress("pushing 1.bundle", done, 4_000_000, network=True))
+        bar.show(Progress("looking for\nadapters", network=True))
+    lines = [line.strip() for line in terminal.getvalue().split("\r")]
+    assert any(line.startswith("making a bundle") for line in lines)
+    assert any(line.startswith("pushing 1.bundle:  50%") and "2.00M/4.00M" in line for line in lines)
+    assert any(line.startswith("looking for adapters") for line in lines)
+    assert lines[-1] == "" and "\n" not in terminal.getvalue()
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

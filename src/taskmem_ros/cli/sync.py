@@ -31,6 +31,8 @@ EXAMPLES = """examples:
 
 Passwords and keys: those of ssh, or AWS_ACCESS_KEY_ID and its like in the environment."""
 
+WITHOUT_TOTAL = "{desc} {elapsed}"
+
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     sync = commands.add_parser(
@@ -95,7 +97,7 @@ class Bar:
     def __init__(self, quiet: bool) -> None:
         self._bar = tqdm(
             unit="B", unit_scale=True, unit_divisor=1000, file=sys.stderr, leave=False,
-            disable=True if quiet else None,
+            disable=True if quiet else None, bar_format=WITHOUT_TOTAL,
         )  # fmt: skip
 
     def __enter__(self) -> Bar:
@@ -105,11 +107,12 @@ class Bar:
         self._bar.close()
 
     def show(self, progress: Progress) -> None:
-        if self._bar.disable:
+        bar, what = self._bar, show.plain(progress.what)
+        if bar.disable:
             return
-        if progress.what != self._bar.desc or progress.done < self._bar.n:
-            self._bar.reset(progress.total or None)
-            self._bar.set_description_str(progress.what, refresh=False)
-        self._bar.total = progress.total or None
-        self._bar.n = progress.done
-        self._bar.refresh()
+        bar.bar_format = None if progress.total else WITHOUT_TOTAL
+        if what != bar.desc or progress.done < bar.n:
+            bar.desc = what
+            bar.reset(progress.total or None)
+        bar.n = progress.done
+        bar.refresh()
