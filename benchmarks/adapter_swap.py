@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
+import math
 import re
 import resource
 import statistics
@@ -44,6 +46,7 @@ def main() -> int:
         "--shape", help="of phase_two_shapes.py, random weights in bf16; default: the demo model"
     )
     parser.add_argument("--swaps", type=int, default=1000)
+    parser.add_argument("--refit", type=int, default=10, help="swaps after which other adapters come")
     parser.add_argument("--plain", type=int, default=5, help="swaps in the plain way")
     options = parser.parse_args()
     policy = make_policy(options.shape)
@@ -56,7 +59,7 @@ def main() -> int:
         layers = len(fitted[0].places)
         print(f"adapter: LoRA of {layers} products; reading {read / 2 * 1e3:.0f} ms, "
               f"fitting {fit / 2 * 1e3:.0f} ms (beside the engine, not in it)")  # fmt: skip
-        swaps, memory = swap(policy, adapters, options.swaps)
+        swaps, memory = swap(policy, adapters, options.swaps, options.refit)
         token = one_token(policy)
         plain = sorted(plainly(policy.checkpoint.model, folders, options.plain))
     told = {
@@ -97,7 +100,7 @@ def make_lora(model: nn.Module, folder: Path, seed: int) -> Path:
 
 
 def swap(
-    policy: MemoryPolicy, adapters: list[Adapter], count: int, refit: int = 10
+    policy: MemoryPolicy, adapters: list[Adapter], count: int, refit: int
 ) -> tuple[list[float], tuple[float, float]]:
     """(seconds of each swap in the engine's thread, sorted; MB after a tenth and after all).
 
@@ -123,11 +126,15 @@ def swap(
 
 
 def one_token(policy: MemoryPolicy, count: int = 8) -> float:
-    """Seconds for one more token of a short answer."""
-    policy.complete("Where is it?", max_new_tokens=1)
-    one, _ = timed(lambda: policy.complete("Where is it?", max_new_tokens=1))
-    more, answer = timed(lambda: policy.complete("Where is it?", max_new_tokens=count))
-    return max(more - one, 1e-9) / max(1, answer.tokens - 1) if answer.tokens > 1 else one
+    """Seconds from one token to the next, the median of some."""
+    ticks: list[float] = []
+    for _ in range(3):
+        ticks.append(math.nan)  # the first of a reply waits for the prompt
+        policy.complete(
+            "Where is it?", max_new_tokens=count, yield_point=lambda: ticks.append(time.perf_counter())
+        )
+    steps = [later - tick for tick, later in itertools.pairwise(ticks)]
+    return statistics.median(step for step in steps if not math.isnan(step))
 
 
 def plainly(model: nn.Module, folders: list[Path], count: int) -> list[float]:

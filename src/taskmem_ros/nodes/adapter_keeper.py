@@ -13,19 +13,17 @@ import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from taskmem_ros.exchange.keys import KEYRING, KeyFileError, Keyring
-from taskmem_ros.exchange.package import PackageError, verify
+from taskmem_ros.exchange.keys import KeyFileError
+from taskmem_ros.exchange.package import PackageError
 from taskmem_ros.memory import AdapterRow, AdapterUse, Store, StoreError
 from taskmem_ros.memory.adapters import GOOD, REFUSED, ROLLED_BACK, STAGED, TRIAL, WATCHED
 from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.policy import Engine, EngineStopped, LoadError, MemoryPolicy
-from taskmem_ros.policy.adapter import Adapter
 from taskmem_ros.policy.slot import FittedAdapter
 from taskmem_ros.policy.watch import Baseline, Watch, WatchLimits
 
+from .adapter_in_use import AdapterInUse, AdapterSettings, Refused, named
 from .adapter_trial import Cancelled, Trial, run_trial
 
 log = logging.getLogger(__name__)
@@ -37,25 +35,6 @@ MEMORIES_BEFORE, TASKS_BEFORE = 300, 100
 # With the same adapter on probation, or in the middle of the same trial: the next start is one too many.
 STARTS = 2
 END_S = 2.0
-
-
-class Refused(ValueError):
-    """What was asked for is not done: one sentence."""
-
-
-@dataclass(frozen=True)
-class AdapterSettings:
-    """keyring: the file of trusted keys. trial_clips, watch_clips: 0 leaves trial or watch out. by_hand: the
-    parameter `adapter`; with one nothing comes by itself. frames: whether the ring keeps any.
-    """
-
-    keyring: Path = KEYRING
-    trial_clips: int = 8
-    watch_clips: int = 60
-    max_new_tokens: int = 256
-    window: int = 5
-    by_hand: str = ""
-    frames: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,7 +80,8 @@ class AdapterKeeper:
         self._owed: tuple[str, str] | None = None  # a rollback that the store did not take
         self._turn = threading.RLock()  # one decision at a time; never waited for in the engine's thread
         self._letters: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._open = self._idle = False  # idle: the engine does not run, the model is ours
+        self._open = False
+        self._model = AdapterInUse(store, policy, engine, settings, self._worry)
         self._thread: threading.Thread | None = None
 
     @property
@@ -130,15 +110,15 @@ class AdapterKeeper:
                 self._worry(f"adapter {left} was made for another base model and is put aside")
             with self._told_of_store("how often the agent started with this adapter is not known"):
                 self._count_starts()
-            with self._alone():
+            with self._model.alone():
                 self._settle()
             if not self._problem:
-                self._say(f"{_named(self._policy.adapter_id)} is in use")
+                self._say(f"{named(self._policy.adapter_id)} is in use")
 
     def settle(self) -> None:
         """Before the engine starts again: what is in the store is in the model, whatever came between."""
         if not self.settings.by_hand:
-            with self._told_of_store("which adapter is in use is not known"), self._turn, self._alone():
+            with self._told_of_store("which adapter is in use is not known"), self._turn, self._model.alone():
                 self._settle()
 
     def open(self) -> None:
@@ -198,7 +178,7 @@ class AdapterKeeper:
     def try_adapter(self, id: str) -> str:
         """Begin the trial of an adapter that has come; returns what is going on. Raises Refused."""
         with self._deciding():
-            row, use = self._row(id), self._use
+            row, use = self._model.row(id), self._use
             if self._trial is not None and self._trial.id == id:
                 return f"adapter {id} is on trial already"
             if use.in_use == id:
@@ -207,14 +187,14 @@ class AdapterKeeper:
                 said = f"{row.state.replace('_', ' ')} before ({row.reason})"
                 raise Refused(f"adapter {id} was {said}; a person may activate it")
             if use.pinned:
-                raise Refused(f"{_named(use.in_use)} is pinned and stays; unpin it to let others come")
+                raise Refused(f"{named(use.in_use)} is pinned and stays; unpin it to let others come")
             if self._watch is not None:
                 raise Refused(
                     f"adapter {use.in_use} is being watched ({self._watch[1].clips} of "
                     f"{self.settings.watch_clips} clips); try again when it has proved itself"
                 )
             try:
-                self._verified(row)
+                self._model.verified(row)
             except KeyFileError as error:
                 raise Refused(f"adapter {id} cannot be verified: {error}") from error
             except PackageError as error:
@@ -234,14 +214,14 @@ class AdapterKeeper:
         with self._deciding():
             self._not_pinned()
             try:
-                fitted = self._fitted(self._row(id)) if id else None
+                fitted = self._model.fitted(self._model.row(id)) if id else None
             except (PackageError, KeyFileError, LoadError) as error:
                 raise Refused(f"adapter {id} cannot be used: {error}") from error
-            self._drop_trial(f"a person had {_named(id)} used")
+            self._drop_trial(f"a person had {named(id)} used")
             self._use = self._store.activate_adapter(id)
             self._watch, self._owed, self._problem = None, None, ""
-            self._swap(fitted)
-            return self._say(f"{_named(id)} is in use, as a person wished")
+            self._model.swap(fitted)
+            return self._say(f"{named(id)} is in use, as a person wished")
 
     def roll_back(self) -> str:
         """A person goes back to the adapter before. Raises Refused."""
@@ -252,7 +232,7 @@ class AdapterKeeper:
             given_up, self._problem = self._use.in_use, ""
             self._drop_trial("a person rolled back what it was compared with")
             self._roll_back("a person rolled it back")
-            return self._say(f"adapter {given_up} is given up; {_named(self._use.in_use)} is in use")
+            return self._say(f"adapter {given_up} is given up; {named(self._model.id)} is in use")
 
     def pin(self, pinned: bool) -> str:
         """What is in use stays, whatever comes; or no longer."""
@@ -261,7 +241,7 @@ class AdapterKeeper:
                 self._drop_trial("a person pinned what is in use")
                 self._watch = None
             self._use = self._store.pin_adapter(pinned)
-            return self._say(f"{_named(self._use.in_use)} is {'pinned' if pinned else 'no longer pinned'}")
+            return self._say(f"{named(self._use.in_use)} is {'pinned' if pinned else 'no longer pinned'}")
 
     def _work(self) -> None:
         letters = self._letters
@@ -285,7 +265,7 @@ class AdapterKeeper:
     def _do_trial(self, trial: Trial) -> None:
         try:
             row = self._store.adapter(trial.id)
-            fitted = self._fitted(row)
+            fitted = self._model.fitted(row)
             verdict = run_trial(trial, fitted, self._engine, self._ring, self._say)
             with self._turn:
                 if trial.cancelled:
@@ -314,11 +294,11 @@ class AdapterKeeper:
     def _take_over(self, id: str, fitted: FittedAdapter) -> None:
         before = self._use.in_use
         self._use = self._store.take_over(id)
-        self._swap(fitted)
+        self._model.swap(fitted)
         self._problem = ""
         self._begin_watch(id)
         self._say(
-            f"adapter {id} was taken over from {_named(before)}" + (" and is watched" * bool(self._watch))
+            f"adapter {id} was taken over from {named(before)}" + (" and is watched" * bool(self._watch))
         )
 
     def _begin_watch(self, id: str) -> None:
@@ -338,7 +318,8 @@ class AdapterKeeper:
             watch = self._watch[1]
             if (reason := seen(watch)) is not None:
                 self._roll_back(f"{reason} since it was taken over")
-                self._worry(f"adapter {id} is given up: {reason}; {_named(self._use.in_use)} is in use")
+                later = "; the store could not take that yet" if self._owed else ""
+                self._worry(f"adapter {id} is given up: {reason}; {named(self._model.id)} is in use{later}")
             elif watch.passed:
                 self._watch = None
                 self._store.set_adapter_state(id, GOOD)
@@ -351,8 +332,8 @@ class AdapterKeeper:
             self._use = self._store.roll_back(reason)
         except StoreError as error:
             self._owed = (id, reason)
-            self._worry(f"that adapter {id} is given up could not be stored yet: {error}")
-            self._swap(self._best(self._use.previous))
+            log.error("that adapter %s is given up was not stored yet: %s", id, error)
+            self._model.swap(self._model.best(self._use.previous))
             return
         self._settle()
 
@@ -366,7 +347,7 @@ class AdapterKeeper:
                 self._use = self._store.roll_back(reason)
             self._owed = None
             self._settle()
-            self._say(f"adapter {id} is given up: {reason}; {_named(self._use.in_use)} is in use")
+            self._worry(f"adapter {id} is given up: {reason}; {named(self._model.id)} is in use")
 
     def _follow(self) -> None:
         with self._told_of_store("what another program wrote of adapters is not known"), self._turn:
@@ -380,7 +361,7 @@ class AdapterKeeper:
             if use.in_use != before:
                 self._problem = ""
                 self._settle()
-                self._say(f"{_named(self._policy.adapter_id)} is in use, as was written into the database")
+                self._say(f"{named(self._policy.adapter_id)} is in use, as was written into the database")
             self._changed()
 
     def _count_starts(self) -> None:
@@ -402,59 +383,16 @@ class AdapterKeeper:
                 self._worry(f"adapter {row.id} is refused: {reason}")
 
     def _settle(self) -> None:
-        """Have the adapter in the model that the store says, or the first before it that can be had."""
+        """Have in the model what the store says, as far as it can be had."""
         if self._owed is not None:
             self._pay()
-        while (use := self._store.adapter_use()).in_use != self._policy.adapter_id:
-            fitted = None
-            if use.in_use:
-                try:
-                    fitted = self._fitted(self._row(use.in_use))
-                except KeyFileError as error:  # nothing is known against the adapter
-                    self._worry(
-                        f"adapter {use.in_use} cannot be verified, and the bare model is used: {error}"
-                    )
-                except (PackageError, LoadError, Refused) as error:
-                    after = self._store.roll_back(str(error), REFUSED)
-                    self._worry(f"adapter {use.in_use} is given up for {_named(after.in_use)}: {error}")
-                    continue
-            self._swap(fitted)
-            break
-        self._use = use
-
-    def _best(self, id: str) -> FittedAdapter | None:
-        """This adapter, or the bare model where it cannot be had."""
-        try:
-            return self._fitted(self._row(id)) if id else None
-        except (KeyFileError, PackageError, LoadError, Refused) as error:
-            self._worry(f"adapter {id} cannot be used, and the bare model is: {error}")
-            return None
-
-    def _swap(self, fitted: FittedAdapter | None) -> None:
-        if self._idle:
-            self._policy.set_adapter(fitted)
-        else:
-            self._engine.between_clips(lambda policy, _: policy.set_adapter(fitted), patience_s=0).result()
+            return
+        self._use = self._model.settle()
         self._changed()
-
-    def _verified(self, row: AdapterRow) -> Any:
-        keyring = Keyring.read(self.settings.keyring)
-        return verify(row.folder, keyring, base_revision=self._policy.provenance.revision, id=row.id)
-
-    def _fitted(self, row: AdapterRow) -> FittedAdapter:
-        """Raises KeyFileError, PackageError or LoadError."""
-        found = self._verified(row)
-        return self._policy.fit_adapter(Adapter.from_bytes(row.id, found.config, found.weights))
-
-    def _row(self, id: str) -> AdapterRow:
-        row = self._store.adapter(id)
-        if row is None:
-            raise Refused(f"there is no adapter {id!r} on this robot; `taskmem adapters list` has all")
-        return row
 
     def _not_pinned(self) -> None:
         if self._use.pinned:
-            raise Refused(f"{_named(self._use.in_use)} is pinned; unpin it first")
+            raise Refused(f"{named(self._use.in_use)} is pinned; unpin it first")
 
     def _refuse(self, row: AdapterRow, sentence: str) -> None:
         """What never was in use is not offered again."""
@@ -502,21 +440,8 @@ class AdapterKeeper:
                 raise Refused("the agent stops; it is done at its next start") from error
 
     @contextmanager
-    def _alone(self):
-        """While the engine does not run."""
-        self._idle = True
-        try:
-            yield
-        finally:
-            self._idle = False
-
-    @contextmanager
     def _told_of_store(self, what: str):
         try:
             yield
         except StoreError as error:  # a full disk is no reason not to remember
             self._worry(f"{what}: {error}")
-
-
-def _named(id: str) -> str:
-    return f"adapter {id}" if id else "the bare model"

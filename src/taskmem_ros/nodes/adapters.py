@@ -15,7 +15,8 @@ from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.policy import Engine, MemoryPolicy
 
 from . import qos
-from .adapter_keeper import ON_TRIAL, ON_WATCH, STEADY, AdapterHealth, AdapterKeeper, AdapterSettings, Refused
+from .adapter_in_use import AdapterSettings, Refused
+from .adapter_keeper import ON_TRIAL, ON_WATCH, STEADY, AdapterHealth, AdapterKeeper
 from .diagnostics import OK, WARN, Status
 from .mailbox import Mailbox
 
