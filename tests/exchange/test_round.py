@@ -23,7 +23,7 @@ from taskmem_ros.exchange.bundle import Bundle
 from taskmem_ros.exchange.child import RoundChild, RoundResult, RoundSettings
 from taskmem_ros.exchange.place import Place
 from taskmem_ros.exchange.round import Round, only_one
-from taskmem_ros.memory import Store
+from taskmem_ros.memory import Store, StoreError
 
 ID = manifest().id
 
@@ -105,6 +105,22 @@ def test_what_waits_is_taken_back_when_less_may_leave(settings):
     assert (with_tasks.tasks_pushed, with_tasks.bundles_waiting) == (3, 0)
     (card,) = Place(settings.exchange).bundles()
     assert card.contents == "tasks" and arrived(settings) == [1, 2, 3]
+
+
+def test_what_cannot_be_taken_back_does_not_leave_either(settings, monkeypatch):
+    missing = str(settings.exchange) + ".not.mounted"
+    Round(replace(settings, contents="frames", exchange=missing)).run()
+
+    def fail(*_) -> None:
+        raise StoreError("the store is locked")
+
+    monkeypatch.setattr(Store, "take_back", fail)
+    result = Round(settings).run()
+    assert result.error == "the store is locked." and result.bundles_waiting == 1
+    assert Place(settings.exchange).bundles() == [] and result.adapter_staged == ID
+    monkeypatch.undo()
+    assert Round(settings).run().tasks_pushed == 3
+    assert [card.contents for card in Place(settings.exchange).bundles()] == ["tasks"]
 
 
 def test_when_pushing_fails_pulling_goes_on(settings):

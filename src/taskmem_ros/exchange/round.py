@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from taskmem_ros.exchange.card import CONTENTS
+from taskmem_ros.exchange.card import CONTENTS, BundleCard
 from taskmem_ros.exchange.child import Progress, RoundResult, RoundSettings
 from taskmem_ros.exchange.notebook import Notebook
 from taskmem_ros.exchange.transport import read_url
@@ -116,11 +116,13 @@ class Round:
 
     def _take_back(self, outbox: Outbox, store: Store) -> None:
         """Bundles that hold more than may leave the robot by now; what was in them goes with the next."""
-        allowed = CONTENTS.index(self._settings.contents)
         for path, card in outbox.waiting():
-            if CONTENTS.index(card.contents) > allowed:
+            if not self._may_leave(card):
                 store.take_back(card.sequence)
                 path.unlink(missing_ok=True)
+
+    def _may_leave(self, card: BundleCard) -> bool:
+        return CONTENTS.index(card.contents) <= CONTENTS.index(self._settings.contents)
 
     def _fill(self, outbox: Outbox) -> bool:
         """All that is new into bundles; whether there was anything."""
@@ -132,7 +134,7 @@ class Round:
         return True
 
     def _push_or_not(self, outbox: Outbox, place: Place) -> None:
-        if self._settings.exchange.lower().startswith(("http://", "https://")):
+        if not place.writable:
             if self.result.bundles_waiting:
                 note = f"tasks stay here: {place.url} can only be read"
                 self._done(notes=(*self.result.notes, note))
@@ -149,6 +151,8 @@ class Round:
         failures, waiting = 0, outbox.waiting()
         self._done(bundles_waiting=len(waiting))
         for path, card in waiting:
+            if not self._may_leave(card):  # it could not be taken back
+                continue
             self._say(Progress(f"pushing {card.bundle_name}", 0, card.bytes, network=True))
             try:
                 place.push_bundle(path, card)
