@@ -137,6 +137,12 @@ def test_what_is_forgotten_does_not_leave(store, run):
     card = box.next()
     store.forget(Selection(since_ns=run[2].start_ns, until_ns=run[2].end_ns))
     assert box.waiting() == [] and not (box.folder / card.bundle_name).exists()
+    (box.folder / ".next.bundle.77.partial").write_text("of a process that was killed")
+    store.forget(Selection(since_ns=run[0].start_ns - 1, until_ns=run[0].start_ns))
+    assert (box.folder / ".next.bundle.77.partial").exists(), "nothing was forgotten"
+    store.add_memory("attic", 0, 0, S, "A cat.")
+    store.forget(Selection(camera="attic"))
+    assert sorted(file.name for file in box.folder.iterdir()) == [".lock"]
     again = box.next()
     assert (again.sequence, again.tasks, again.feedback, again.clips) == (2, 1, 1, 11)
     _, tasks, _, memories, kept = read(box.waiting()[0][0])

@@ -76,14 +76,15 @@ class Outbox:
                 tasks, feedback = self._store.never_sent()
                 if not tasks and not feedback:
                     return None
-                path, manifest = self._write(tasks, feedback)
-                made = Outgoing(
-                    manifest.sequence, manifest.id, str(path), _sha256(path), path.stat().st_size,
-                    manifest.contents, manifest.tasks, self._store.watermark(), manifest.created_ns,
-                )  # fmt: skip
+                try:
+                    made, manifest = self._make(tasks, feedback)
+                except (OSError, BundleError):
+                    if self._store.forgets() == forgets:
+                        raise
+                    continue  # `forget` deletes what is being made
                 if self._store.add_outgoing(made, tasks, feedback, forgets=forgets):
                     return _card(made, manifest)
-                path.unlink()  # it may have what was forgotten meanwhile
+                Path(made.file).unlink(missing_ok=True)  # it may have what was forgotten meanwhile
             raise BundleError(f"{TRIES} bundles had what was forgotten meanwhile; try again")
 
     def waiting(self) -> list[tuple[Path, BundleCard]]:
@@ -133,6 +134,15 @@ class Outbox:
         for file in self.folder.iterdir():
             if _OURS.fullmatch(file.name) and str(file) not in known:
                 file.unlink(missing_ok=True)
+
+    def _make(self, tasks: Sequence[Task], feedback: Sequence[Feedback]) -> tuple[Outgoing, Manifest]:
+        newest = self._store.watermark()  # before the clips are chosen: those that come now are for the next
+        path, about = self._write(tasks, feedback)
+        made = Outgoing(
+            about.sequence, about.id, str(path), _sha256(path), path.stat().st_size, about.contents,
+            about.tasks, newest, about.created_ns,
+        )  # fmt: skip
+        return made, about
 
     def _write(self, tasks: Sequence[Task], feedback: Sequence[Feedback]) -> tuple[Path, Manifest]:
         """The file, durable and under its own name, which the store does not know yet."""

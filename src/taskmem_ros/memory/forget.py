@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.erase import erase
-from taskmem_ros.memory.outgoing import note_forget
+from taskmem_ros.memory.outgoing import note_forget, outbox_folder
 from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.memory.rows import span_filter
 from taskmem_ros.memory.steps import Steps, give_back_pages, settle_words
@@ -155,6 +155,8 @@ class Forgetting:
         for waiting in self.outgoing(pushed=False):
             Path(waiting.file).unlink(missing_ok=True)  # cut off here, the bundle is made anew, too
             self.take_back(waiting.sequence)
+        for left in outbox_folder(self._connections.path).glob("*.bundle*"):  # of one that was cut off, too
+            left.unlink(missing_ok=True)
 
     def _unfinished(self) -> int | None:
         """The lowest memory that was erased since the last time that no trace was left."""

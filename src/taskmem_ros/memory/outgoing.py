@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlite_utils import Database
 
@@ -38,6 +39,11 @@ class Outgoing:
     last_memory: int
     created_ns: int
     pushed_ns: int | None = None
+
+
+def outbox_folder(database: Path) -> Path:
+    """Where the bundles of a store wait."""
+    return database.absolute().parent / "outbox"
 
 
 class OutgoingRows:
