@@ -15,7 +15,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import place_servers as servers
 import pytest
+from place_servers import sftp_keys
 from small_adapters import BASE, KEY, manifest, package, put
 
 from taskmem_ros.exchange import round as rounds
@@ -138,6 +140,42 @@ def test_when_pulling_fails_pushing_went_on(settings):
     result = Round(settings).run()
     assert result.tasks_pushed == 3 and len(result.errors) == 1 and "keyring" in result.error
     assert staged(settings) == []
+
+
+def test_over_sftp_the_secrets_are_those_of_ssh(settings, tmp_path, monkeypatch):
+    keys = sftp_keys(tmp_path / "keys")
+    (tmp_path / ".ssh").mkdir(mode=0o700)
+    shutil.copy(keys / "user", tmp_path / ".ssh" / "id_ed25519")
+    with servers.served("sftp", servers.LOCALHOST, settings.exchange, str(keys)) as port:
+        here = replace(settings, exchange=f"sftp://{servers.user()}@{servers.LOCALHOST}:{port}/")
+        for name in ("HOME", "SSH_AUTH_SOCK"):
+            monkeypatch.setenv(name, str(tmp_path))
+        unknown = RoundChild(here, stall_s=600, round_s=600).run()
+        assert not unknown.well and unknown.bundles_waiting == 1, "an unknown host is not trusted"
+        host = (keys / "host.pub").read_text()
+        (tmp_path / ".ssh" / "known_hosts").write_text(f"[{servers.LOCALHOST}]:{port} {host}")
+        result = RoundChild(here, stall_s=600, round_s=600).run()
+    assert (result.tasks_pushed, result.adapter_staged, result.errors) == (3, ID, ())
+    assert arrived(settings) == [1, 2, 3]
+
+
+def test_over_s3_the_secrets_are_in_the_environment(settings, monkeypatch):
+    import s3fs
+
+    with servers.served("s3", servers.LOCALHOST) as port:
+        url = f"http://{servers.LOCALHOST}:{port}"
+        bucket = s3fs.S3FileSystem(endpoint_url=url, **servers.S3_LOGIN)
+        bucket.mkdir("robots")
+        bucket.put(settings.exchange, "robots/fleet", recursive=True)
+        here = replace(settings, exchange="s3://robots/fleet")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.S3_LOGIN["key"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.S3_LOGIN["secret"])
+        result = RoundChild(here, stall_s=600, round_s=600).run()
+        assert (result.tasks_pushed, result.adapter_staged, result.errors) == (3, ID, ())
+        again = RoundChild(here, stall_s=600, round_s=600).run()
+        assert again == RoundResult(staged=ID)
+        assert len(bucket.ls("robots/fleet/bundles/robot1")) == 2
 
 
 def test_a_place_that_is_only_read(settings):
