@@ -98,6 +98,17 @@ def test_each_rule_refuses_on_its_own(rule, inside, outside, numbers):
     assert all(number in found[rule] for number in numbers), found[rule]
 
 
+def test_what_was_drawn_again_is_no_more_questions():
+    """Half as many questions, each asked of memories that were drawn twice."""
+    twice, before = replace(AFTER, repeats=2), replace(BEFORE, repeats=2)
+    found = refused(twice, before, None)
+    assert list(found) == ["questions"] and found["questions"].startswith(
+        "100 held-out questions about 20 streams were asked, each of memories drawn 2 times; it takes "
+    )
+    made = report(twice, in_use=before, task_prompt=None)
+    assert made.accuracy("candidate", "all")["questions"] == 100
+
+
 def test_a_gain_on_one_stream_is_no_gain():
     def all_right_on(streams: int) -> Measures:
         right = [n // 10 < streams or good for n, good in enumerate(BEFORE.right)]

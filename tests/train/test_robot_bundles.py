@@ -14,6 +14,7 @@ from taskmem_train.bench.types import Question
 from taskmem_train.bundles import each_context, known_answers
 from taskmem_train.demo.samples import watch
 from taskmem_train.gate import GateConfig
+from taskmem_train.gate.held_out import _first_life, repeated
 from taskmem_train.gate.measures import FEW_STREAMS, blocks
 from taskmem_train.gate.trained import TrainedRun, held_out_tasks
 from taskmem_train.home import shown_in
@@ -133,6 +134,19 @@ def test_the_rest_of_the_tasks_is_held_out(bundles, run):
     ):
         with pytest.raises(ValueError, match=said):
             GateConfig(**asked | change)
+
+
+def test_what_is_repeated_stays_together(bundles):
+    data = repeated(bundle_dataset(bundles), 3)
+    ids = [stream.id for stream in data.streams]
+    assert len(set(ids)) == len(ids) and ids[1:3] == [f"{ids[0]}~1", f"{ids[0]}~2"]
+    asked = [question.id for stream in data.streams for question in stream.questions]
+    assert len(set(asked)) == len(asked) == 9
+    assert [_first_life(id, 3) for id in ids[:3]] == ids[:1] * 3 and _first_life("a~7", 3) == "a~7"
+    order = [(time, name) for _ in range(3) for time, name in ((5, "x"), (5, "y"), (9, "z"))]
+    assert blocks(["a"] * 9, order, 3) == ("a #0", "a #1", "a #2") * 3
+    with pytest.raises(ValueError, match="repeats is 9 and at_once 8; it must be from 1 to at_once"):
+        GateConfig(publish="", bundle=("b",), repeats=9, at_once=8)
 
 
 def test_consecutive_questions_are_drawn_as_one_where_streams_are_few():

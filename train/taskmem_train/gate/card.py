@@ -95,7 +95,7 @@ def card(report: GateReport) -> str:
         checkpoint="models/demo" if report.base_model == DEMO else report.base_model,
         revision=f", revision `{report.base_revision}`" if report.base_revision else "",
         replaces=f"adapter `{report.in_use_name}`" if report.in_use_name else "no adapter (the bare model)",
-        questions=len(report.candidate.questions),
+        questions=report.candidate.asked,
         groups=len(set(report.candidate.groups)),
         drawn_by=report.candidate.drawn_by,
         confidence=report.rules.confidence,

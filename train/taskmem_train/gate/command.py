@@ -57,8 +57,8 @@ def run_gate(
         tasks.dataset, policy, run.adapter, run.questions, run.folder / GATE,
         in_use=config.adapter_in_use or None, quality=_quality(config), reader=make_reader(parts, policy),
         judge=_judge(config, parts), temperature=config.temperature, max_new_tokens=run.config.max_new_tokens,
-        window=config.window, at_once=config.at_once, block=config.block, seed=config.seed,
-        progress=progress,
+        window=config.window, at_once=config.at_once, block=config.block, repeats=config.repeats,
+        seed=config.seed, progress=progress,
     )  # fmt: skip
     report = _report(run, config, policy, tasks, found)
     notes = _notes(tasks, found)

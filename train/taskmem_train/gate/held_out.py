@@ -57,6 +57,7 @@ def measure(
     window: int = 5,
     at_once: int = 16,
     block: int = 0,
+    repeats: int = 1,
     seed: int = 0,
     progress: bool = True,
 ) -> HeldOut:
@@ -66,12 +67,14 @@ def measure(
     candidate, in_use: adapters' folders. questions: recent ones, for the prompt; the bare policy gets them.
     quality: a judge of what memories state, with what tells its grades from another's; the demo home's truth
     is known without one. reader: by default the policy itself. judge: as of `run_stream_benchmark`.
-    max_new_tokens: of a memory. block: see `measures.blocks`. Leaves the policy without an adapter. Raises
-    ValueError, OSError, LoadError.
+    max_new_tokens: of a memory. block: see `measures.blocks`. repeats: lives of each stream; more of them
+    take chance out of what was written, and few questions say more. Leaves the policy without an adapter.
+    Raises ValueError, OSError, LoadError.
     """
     out = Path(out)
     # Nothing is written of a stream that nobody asks about.
     dataset = replace(dataset, streams=tuple(stream for stream in dataset.streams if stream.questions))
+    once, dataset = dataset, repeated(dataset, repeats)
     # Frames of the demo home are small: all are looked at once, and not once for each system.
     kept = max(at_once * (window + 1), HOME_CLIPS_SEEN if dataset.name == "home" else 0)
     eyes = PromptBatch(policy.checkpoint, kept)
@@ -98,19 +101,36 @@ def measure(
         policy.unload_adapter()
     folders = {name: out / "memories" / result.settings["banks"][name] for name in systems}
     truth = judged(dataset, folders, *quality, out / "grades.db") if quality else {}
-    each = max(1, MOST_EXAMPLES // len(dataset.streams)) if block else 1
-    found = [_measures(dataset, result, name, truth.get(name), block) for name in systems]
-    return HeldOut(*found, examples=_examples(dataset, folders, each), truth=truth)
+    each = max(1, MOST_EXAMPLES // len(once.streams)) if block else 1
+    found = [_measures(dataset, result, name, truth.get(name), block, repeats) for name in systems]
+    return HeldOut(*found, examples=_examples(once, folders, each), truth=truth)
 
 
-def _measures(dataset: Dataset, result: Result, system: str, truth: Truth | None, block: int) -> Measures:
+def repeated(dataset: Dataset, count: int) -> Dataset:
+    """Each stream so often, side by side, as streams and questions of their own: NAME~1, NAME~2 ..."""
+
+    def again(stream: StreamItem, number: int) -> StreamItem:
+        if number == 0:
+            return stream
+        asked = tuple(replace(one, id=f"{one.id}~{number}") for one in stream.questions)
+        return replace(stream, id=f"{stream.id}~{number}", questions=asked)
+
+    lives = (again(stream, number) for stream in dataset.streams for number in range(count))
+    return replace(dataset, streams=tuple(lives))
+
+
+def _measures(
+    dataset: Dataset, result: Result, system: str, truth: Truth | None, block: int, repeats: int
+) -> Measures:
     """truth: by a judge; None: as far as the run itself knew it."""
     scored, held = result.scored[system], result.row(system).memories
     known = truth or held
-    streams = tuple(one.stream for one in scored)
+    # What was drawn again is about the same stream, and the same question.
+    streams = tuple(_first_life(one.stream, repeats) for one in scored)
     asked = {q.id: q.reveal_ns for stream in dataset.streams for q in stream.questions}
-    order = [float("inf") if asked[one.question] is None else asked[one.question] for one in scored]
-    drawn = blocks(streams, order, block)
+    times = [float("inf") if asked[one.question] is None else asked[one.question] for one in scored]
+    order = [(time, _first_life(one.question, repeats)) for time, one in zip(times, scored)]
+    drawn = blocks(streams, order, block * repeats)
     return Measures(
         questions=tuple(one.question for one in scored),
         groups=drawn or streams,
@@ -122,8 +142,15 @@ def _measures(dataset: Dataset, result: Result, system: str, truth: Truth | None
         clips=held.clips,
         failed=held.failed,
         tokens_per_memory=held.tokens_per_memory or 0.0,
+        repeats=repeats,
         drawn_by=f"blocks of {block} consecutive questions" if drawn else "streams",
     )
+
+
+def _first_life(name: str, repeats: int) -> str:
+    """The name of a stream or question before it was repeated."""
+    head, tilde, number = name.rpartition("~")
+    return head if tilde and number in map(str, range(1, repeats)) else name
 
 
 def _examples(dataset: Dataset, folders: Mapping[str, Path], each: int) -> tuple[Example, ...]:

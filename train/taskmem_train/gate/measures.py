@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 FEW_STREAMS = 8  # below, a bootstrap over streams says nothing
 
@@ -14,9 +15,10 @@ class Measures:
 
     questions: (N,) ids; two measures are compared on the same ones in the same order. groups: (N,) what
     each stands or falls with, and drawn_by what that is: its stream, or a block of consecutive questions.
-    kinds: (N,). answered, right: (N,); right is answered, too. A failed call is neither. stated,
-    true: statements in all memories, and how many are so. clips, failed: clips that were watched, and those
-    that got no memory. tokens_per_memory: mean over the memories, 0 without any.
+    repeats: how often each question is among them, asked of memories that were drawn anew. kinds: (N,).
+    answered, right: (N,); right is answered, too. A failed call is neither. stated, true: statements in all
+    memories, and how many are so. clips, failed: clips that were watched, and those that got no memory.
+    tokens_per_memory: mean over the memories, 0 without any.
 
     Raises ValueError on lengths and counts that cannot be.
     """
@@ -32,6 +34,7 @@ class Measures:
     failed: int
     tokens_per_memory: float
     drawn_by: str = "streams"
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         for item in fields(self)[:5]:
@@ -48,6 +51,11 @@ class Measures:
             raise ValueError(f"question {unasked[0]!r} is right without an answer; count it as answered")
         if not 0 <= self.tokens_per_memory < float("inf"):
             raise ValueError(f"tokens_per_memory is {self.tokens_per_memory}; it is a mean, 0 without any")
+
+    @property
+    def asked(self) -> int:
+        """Different questions."""
+        return len(self.questions) // self.repeats
 
     @property
     def accuracy(self) -> float | None:
@@ -79,13 +87,13 @@ class Measures:
         return [number for number, name in enumerate(self.kinds) if name == kind]
 
 
-def blocks(groups: Sequence[str], order: Sequence[float], size: int) -> tuple[str, ...] | None:
+def blocks(groups: Sequence[str], order: Sequence[Any], size: int) -> tuple[str, ...] | None:
     """Blocks of `size` consecutive questions of each stream, where there are fewer than FEW_STREAMS streams.
 
-    groups: (N,) the streams; order: (N,) when each question was asked. Of a robot that is on all day, the
-    questions are about one stream, of which a bootstrap can draw nothing; questions that were asked one after
-    the other are still about much the same memories, and stay together. A stream's last block may be longer.
-    None where streams do, or with a size of 0.
+    groups: (N,) the streams; order: (N,) what sorts them by when they were asked. Of a robot that is on all
+    day, the questions are about one stream, of which a bootstrap can draw nothing; questions that were asked
+    one after the other are still about much the same memories, and stay together. A stream's last block may
+    be longer. None where streams do, or with a size of 0.
     """
     streams = list(dict.fromkeys(groups))
     if not size or len(streams) >= FEW_STREAMS:

@@ -71,7 +71,7 @@ class GateReport:
             return {"questions": 0, "value": None, "low": None, "high": None, "coverage": None}
         interval = bootstrap_interval(right, groups, **self._how)
         covered = sum(measures.answered[n] for n in numbers) / len(numbers)
-        return {"questions": len(numbers)} | interval._asdict() | {"coverage": covered}
+        return {"questions": len(numbers) // measures.repeats} | interval._asdict() | {"coverage": covered}
 
     def gain(self, kind: str) -> dict[str, Any]:
         """difference, low, high: of the candidate's accuracy over what is in use, on one kind of question."""

@@ -71,13 +71,14 @@ def decide(candidate: Measures, in_use: Measures, task_prompt: Measures | None, 
 
 
 def _enough(candidate: Measures, rules: GateRules) -> Check:
-    count, groups = len(candidate.questions), len(set(candidate.groups))
+    count, groups = candidate.asked, len(set(candidate.groups))
     how = "about" if candidate.drawn_by == "streams" else "in"
+    often = f", each of memories drawn {candidate.repeats} times" if candidate.repeats > 1 else ""
     return Check(
         "questions",
         count >= max(1, rules.min_questions),
-        f"{count} held-out questions {how} {groups} {candidate.drawn_by} were asked; it takes at least "
-        f"{max(1, rules.min_questions)}.",
+        f"{count} held-out questions {how} {groups} {candidate.drawn_by} were asked{often}; it takes at "
+        f"least {max(1, rules.min_questions)}.",
     )
 
 

@@ -37,6 +37,9 @@ class GateConfig(GateRules):
     )
     tasks: tuple[str, ...] = _setting((), "bundle: the tasks that are asked, STORE_ID/TASK_ID; else all")
     home_seed: int = _setting(-1, "bundle: the demo home that the robot's camera saw: its truth is known")
+    repeats: int = _setting(
+        1, "each way to memorize lives through the streams so often: what it writes is drawn by chance"
+    )
     block: int = _setting(
         0, f"below {FEW_STREAMS} streams: so many consecutive questions are drawn as one; 0: streams are"
     )
@@ -68,6 +71,11 @@ class GateConfig(GateRules):
             raise ValueError(f"held_out is {self.held_out!r}; it must be one of {', '.join(HELD_OUT)}")
         if self.home and (self.tasks or self.home_seed >= 0 or self.held_out != OTHER):
             raise ValueError("--tasks, --home-seed and --held-out are about bundles; give --bundle FILE")
+        if not 1 <= self.repeats <= self.at_once:
+            raise ValueError(
+                f"repeats is {self.repeats} and at_once {self.at_once}; it must be from 1 to at_once, so "
+                "that memories of the same stream are drawn together, and differ"
+            )
         if self.block < 0:
             raise ValueError(f"block is {self.block}; it must be 0 or more questions")
         if (self.quality != "none") != bool(self.quality_model):

@@ -61,6 +61,11 @@ class NightlyConfig(GateRules, LearnConfig):
     reader_model: str = _setting("", "its model")
     window: int = _setting(5, "clips that the robot's policy sees")
     at_once: int = _setting(16, "at the gate: streams in lock-step, and questions in a batch")
+    repeats: int = _setting(
+        3,
+        "at the gate each way to memorize lives through the clips so often, side by side: what it writes is "
+        "drawn by chance, and a night's few questions have to say something",
+    )
     block: int = _setting(
         4,
         "a robot's day is one stream, of which no bootstrap can draw: so many consecutive questions, which "
@@ -89,7 +94,7 @@ class NightlyConfig(GateRules, LearnConfig):
             raise ValueError(f"name is {self.name!r}; it must be {NAME_RULE}")
         if not 0 < self.learn_share < 1:
             raise ValueError(f"learn_share is {self.learn_share}; it must be between 0 and 1, as in 0.5")
-        for name in ("min_new_tasks", "questions", "held_out", "tries", "block"):
+        for name in ("min_new_tasks", "questions", "held_out", "tries", "block", "repeats"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("days", "every_minutes", "max_megabytes"):
@@ -132,7 +137,7 @@ class NightlyConfig(GateRules, LearnConfig):
             asked |= {"judge_url": self.judge_url, "judge_model": self.judge_model}
         return GateConfig(
             publish=publish, name=name, adapter_in_use=in_use, bundle=bundles, tasks=tasks, held_out=REST,
-            home_seed=self.home_seed, block=self.block, reader_url=self.reader_url,
+            home_seed=self.home_seed, block=self.block, repeats=self.repeats, reader_url=self.reader_url,
             reader_model=self.reader_model, device=self.device, dtype=self.dtype, window=self.window,
             at_once=self.at_once, **rules, **quality, **asked,
         )  # fmt: skip
