@@ -18,6 +18,7 @@ from rcl_interfaces.srv import SetParametersAtomically
 from std_srvs.srv import Trigger
 from taskmem.msg import SyncStatus
 
+from taskmem_ros.exchange.notebook import Notebook
 from taskmem_ros.exchange.place import Place
 from taskmem_ros.memory import Store
 from taskmem_ros.nodes import qos
@@ -201,6 +202,24 @@ def test_by_the_clock_and_by_parameters_that_change(ros):
     assert len(Place(str(place)).bundles()) == 1
     assert change("exchange", type=text, string_value="").successful
     ros.wait(lambda: heard[-1].state == SyncStatus.STATE_OFF, "switched off")
+    assert process.end() == 0
+
+
+def test_a_time_that_was_missed_while_off_is_made_up_for(ros):
+    place, database = ros.folder / "place", ros.folder / "m.db"
+    place.mkdir()
+    a_past(database)
+    late = (time.localtime().tm_hour + 12) % 24  # not within the next hours
+    process, _ = start(ros, exchange=place, sync_at=f"{late:02}:30", jitter_s=0.0)
+    assert process.end() == 0
+    notebook = Notebook.beside(database)
+    assert abs(notebook.since_ns / 1e9 - time.time()) < 3600 and notebook.succeeded_ns is None
+    assert Place(str(place)).bundles() == [], "a new robot waits for its first night"
+
+    notebook.since_ns -= 2 * 86400 * 10**9  # two days ago: it was off since
+    notebook.write()
+    process, _ = start(ros, exchange=place, sync_at=f"{late:02}:30", jitter_s=0.0)
+    ros.wait(lambda: Place(str(place)).bundles(), "a round without being asked")
     assert process.end() == 0
 
 

@@ -31,12 +31,13 @@ class Seen:
 
 @dataclass
 class Notebook:
-    """succeeded_ns: wall time at which a round last ended well, None for never. seen: by id; it holds for one
-    base model, robot and keyring, which `seen_by` names.
+    """succeeded_ns: wall time at which a round last ended well; since_ns: and at which one was first wanted;
+    None for never. seen: by id; it holds for one base model, robot and keyring, which `seen_by` names.
     """
 
     path: Path
     succeeded_ns: int | None = None
+    since_ns: int | None = None
     seen_by: str = ""
     seen: dict[str, Seen] = field(default_factory=dict)
 
@@ -51,8 +52,9 @@ class Notebook:
             told = json.loads(path.read_bytes())
             if told["format"] != FORMAT:
                 raise ValueError(f"it has format {told['format']!r}")
-            succeeded = told["succeeded_ns"]
-            notebook.succeeded_ns = None if succeeded is None else int(succeeded)
+            notebook.succeeded_ns, notebook.since_ns = (
+                None if told[name] is None else int(told[name]) for name in ("succeeded_ns", "since_ns")
+            )
             notebook.seen = {str(id): Seen(**seen) for id, seen in told["seen"].items()}
             notebook.seen_by = str(told["seen_by"])
         except FileNotFoundError:

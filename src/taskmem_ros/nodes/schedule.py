@@ -77,7 +77,7 @@ class Schedule:
 class Alarm:
     """A schedule in the course of time. wall_ns: by the wall clock; steady_ns: by the steady one.
 
-    last_ns: when a round last ended well, by the wall clock (None: never, or not known). A daily time that
+    last_ns: when a round last ended well, or was first wanted (None: not known). A daily time that
     came since then, while the robot was off, is made up for; so is one that the robot slept through.
     """
 

@@ -52,7 +52,8 @@ class TaskmemSync(ManagedNode):
         self._waiting: list[Future] = []
         self._doing = Progress("")
         self._result: RoundResult | None = None
-        self._succeeded_ns = 0
+        self._succeeded_ns = 0  # wall time; 0: never
+        self._last_ns: int | None = None  # since when a daily time that was missed is made up for
         self._rounds = 0
         self._said: SyncStatus | None = None
         super().__init__("taskmem_sync", SYNC, check_sync, component="sync")
@@ -69,13 +70,13 @@ class TaskmemSync(ManagedNode):
         values = self._values()
         check_sync(values)
         self._database = database(values, self.get_namespace())
-        self._succeeded_ns = Notebook.beside(self._database).succeeded_ns or 0
+        self._last_ns = self._noted()
         self._link = AgentLink(self, self._look_for_staged)
         self._publish_status()
         self._tell(values)
 
     def _activate(self) -> None:
-        self._set_alarm(self._values(), self._succeeded_ns or None)
+        self._set_alarm(self._values(), self._succeeded_ns or self._last_ns)
         self._look_for_staged()
         self._publish_status()
 
@@ -190,6 +191,20 @@ class TaskmemSync(ManagedNode):
         plan = schedule(values, robot_name(values, self.get_namespace()))
         if self._alarm is None or plan != self._alarm.schedule:
             self._alarm = Alarm(plan, time.time_ns(), time.monotonic_ns(), last_ns)
+
+    def _noted(self) -> int | None:
+        """When a round last ended well, or one was first wanted: a robot that is off each night has no other
+        way to know that it missed one.
+        """
+        notebook = Notebook.beside(self._database)
+        self._succeeded_ns = notebook.succeeded_ns or 0
+        if notebook.since_ns is None and self._database.parent.is_dir():
+            notebook.since_ns = time.time_ns()
+            try:
+                notebook.write()
+            except OSError as error:
+                self.get_logger().warning(f"{notebook.path} cannot be written: {error}")
+        return notebook.succeeded_ns or notebook.since_ns
 
     def _tell(self, values: Mapping[str, Any]) -> None:
         if not values["exchange"]:
