@@ -7,6 +7,7 @@ this can end the agent: where an adapter cannot be had, the one before it is use
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import queue
 import threading
@@ -132,8 +133,11 @@ class AdapterKeeper:
             row = self._store.adapter(self._use.in_use)
             if row is not None and row.state == WATCHED and row.id == self._policy.adapter_id:
                 self._begin_watch(row.id)
-            for waiting in self._store.adapters(TRIAL)[-1:]:
-                self._begin_trial(waiting)
+            *older, newest = [None, *self._cut_off()]
+            for row in filter(None, older):
+                self._store.set_adapter_state(row.id, STAGED, f"adapter {newest.id} came in its place")
+            if newest is not None:
+                self._begin_trial(newest)
         self._thread = threading.Thread(target=self._work, name="taskmem-adapters", daemon=True)
         self._thread.start()
 
@@ -364,6 +368,15 @@ class AdapterKeeper:
                 self._say(f"{named(self._policy.adapter_id)} is in use, as was written into the database")
             self._changed()
 
+    def _cut_off(self) -> list[AdapterRow]:
+        """Adapters for this base model whose trial did not end, the newest last."""
+        base = self._use.base_revision
+        return [
+            row
+            for row in self._store.adapters(TRIAL)
+            if json.loads(row.manifest).get("base_revision") == base
+        ]
+
     def _count_starts(self) -> None:
         """An adapter that an agent does not survive is not tried, or watched, for ever."""
         row = self._store.adapter(self._use.in_use)
@@ -374,7 +387,7 @@ class AdapterKeeper:
             self._worry(
                 f"adapter {row.id} is given up: the agent ended {STARTS + 1} times before it proved itself"
             )
-        for row in self._store.adapters(TRIAL):
+        for row in self._cut_off():
             events = (event.event for event in self._store.adapter_events(row.id))
             lately = list(itertools.takewhile(lambda event: event in (TRIAL, PAUSED), events))
             if lately.count(TRIAL) - lately.count(PAUSED) > STARTS:

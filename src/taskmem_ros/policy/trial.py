@@ -100,7 +100,8 @@ def _reasons(numbers: Mapping[str, float], limits: TrialLimits) -> Iterator[str]
         if numbers[f"{what} tried"] > limit:
             yield f"{numbers[f'{what} tried']:.0%} {said} (allowed: {limit:.0%})"
     if numbers["facts"] < limits.facts:
-        yield f"{numbers['facts']:.0%} of what they speak of is what they speak of now (least: {limits.facts:.0%})"
+        shared = f"{numbers['facts']:.0%} of what they speak of is what they speak of now"
+        yield f"{shared} (least: {limits.facts:.0%})"
 
 
 def _words(text: str) -> list[str]:
