@@ -6,7 +6,6 @@ missing.
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from pathlib import Path
@@ -17,7 +16,6 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), *(str(HERE.parent / room) for room in ("policy", "recall"))]
 
 DEMO_MODEL = HERE.parents[1] / "models" / "demo"
-_domains = itertools.count(os.getpid())
 
 
 @pytest.fixture
@@ -25,7 +23,9 @@ def ros(tmp_path):
     """A domain with a node to listen and ask in, and processes that are ended with the test."""
     from ros_helpers import Ros
 
-    with Ros(tmp_path, domain=next(_domains) % 101 + 1) as ros:
+    from taskmem_ros.nodes.loopback import free_domain
+
+    with Ros(tmp_path, domain=free_domain()) as ros:
         yield ros
 
 

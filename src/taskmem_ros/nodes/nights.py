@@ -30,6 +30,7 @@ from taskmem_ros.home import (
     observations,
     queries_about,
 )
+from taskmem_ros.memory import Store
 
 from . import qos
 from .conversions import nanoseconds
@@ -40,16 +41,17 @@ START_S = 180.0
 ASK_S = 40.0
 NIGHT_S = 1500.0
 SYNC_S = 300.0
+MS = 1_000_000  # ns; the command line takes times of this grain
 DAY_NS = 24 * 3600 * 1_000_000_000
 ROBOT = "demo"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One question, when it was asked (the robot's clock), and whether the robot's answer was right."""
+    """One question, its task on the robot, and whether the robot's answer was right."""
 
     role: str
-    at_ns: int
+    task: int
     right: bool
 
 
@@ -136,7 +138,7 @@ class _Nights:
             "frames.gigabytes": 0.5,
             "adapters.keyring": str(self._keyring),
             "adapters.trial_clips": 6,
-            "adapters.watch_clips": 20,
+            "adapters.watch_clips": min(20, self._options.clips),
         }
         sync = common | {
             "exchange": self._exchange.as_uri(),
@@ -189,8 +191,8 @@ class _Nights:
             self._asked[-1] += asked
             right = sum(one.right for one in asked)
             self._say.step(
-                f"{part * self._options.clips} clips seen; the {role}'s {len(asked)} questions: {right} right "
-                f"(remembering with {self._in_use()})"
+                f"{part * self._options.clips} clips seen, remembered with {self._in_use()}; "
+                f"the {role}'s {len(asked)} questions: {right} right"
             )
         self._stage.end(camera)
 
@@ -224,7 +226,7 @@ class _Nights:
         told = self._stage.call(self._feedback, feedback, ASK_S)
         if not told.success:
             raise PlayFailed(f"feedback on question {reply.question_id} was refused: {told.message}")
-        return Asked(role, self._sim.epoch_ns + until_ns, right)
+        return Asked(role, reply.question_id, right)
 
     def _seen(self, until_ns: int) -> list:
         """What the camera saw on all days by then; it was off at night."""
@@ -247,8 +249,11 @@ class _Nights:
             "taskmem_train.cli", "nightly", self._workstation, "--exchange", self._exchange.as_uri(),
             "--key", self._key, "--config", recipe, "--home-seed", self._options.seed,
         )  # fmt: skip
-        for line in self._new_decisions():
+        decisions = self._new_decisions()
+        for line in decisions:
             self._say.step(f"workstation: {line}")
+        if len(list(self._exchange.glob("adapters/*/manifest.sig"))) < number:
+            raise PlayFailed(f"the workstation published nothing in night {number}; see its report.")
         self._say.step(f"robot: {self._sync_once()}")
         self._stage.wait(
             lambda: (
@@ -280,12 +285,13 @@ class _Nights:
         questions: (role, accuracy without, with, questions).
         """
         day = len(self._days)
-        asked = [one.at_ns for one in self._asked[-1] if one.role == role]
+        with Store.open(self._database, read_only=True) as store:
+            asked = [store.task(one.task).asked_ns for one in self._asked[-1] if one.role == role]
         bundle = self._folder / f"day{day}-{role}.bundle"
-        span = [f"@{ns / 1e9:.3f}" for ns in (min(asked), max(asked) + 2 * STEP_NS)]
+        since, until = (f"@{ns / 1e9:.3f}" for ns in (min(asked) - MS, max(asked) + MS))
         self._run(
             "taskmem_ros.cli", "bundle", self._database, "-o", bundle,
-            "--robot", ROBOT, "--since", span[0], "--until", span[1],
+            "--robot", ROBOT, "--since", since, "--until", until,
         )  # fmt: skip
         out = self._folder / f"day{day}-{role}"
         self._run(
@@ -298,8 +304,8 @@ class _Nights:
         without, within = (found[name]["accuracy"]["value"] for name in ("policy", "adapter"))
         questions = found["policy"]["questions"]
         self._say.step(
-            f"day {day}'s frames again, the {role}'s {questions} questions: {without:.0%} right from the bare "
-            f"model's memories, {within:.0%} with the adapter"
+            f"day {day}'s frames again, the {role}'s {questions} questions: {without:.0%} right of what the "
+            f"bare model writes, {within:.0%} with the adapter"
         )
         return role, without, within, questions
 
