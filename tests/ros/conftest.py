@@ -6,7 +6,6 @@ missing.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
