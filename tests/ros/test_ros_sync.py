@@ -199,7 +199,8 @@ def test_by_the_clock_and_by_parameters_that_change(ros):
     assert "unconfigured" in change("database", type=text, string_value="/tmp/x.db").reason
     assert change("every_minutes", type=number, double_value=0.01).successful
     ros.wait(lambda: int(ros.value("exchange", "rounds", NODE) or 0) >= 2, "rounds by themselves")
-    assert len(Place(str(place)).bundles()) == 1, ros.value("exchange", "last error", NODE)
+    ros.wait(lambda: heard[-1].last_success.sec, f"a good one: {ros.value('exchange', 'last error', NODE)}")
+    assert len(Place(str(place)).bundles()) == 1
     assert change("exchange", type=text, string_value="").successful
     ros.wait(lambda: heard[-1].state == SyncStatus.STATE_OFF, "switched off")
     assert process.end() == 0
