@@ -20,10 +20,10 @@ demo: setup  ## the agent in its demo home: watches, remembers, answers; more: m
 nightly: setup  ## days and nights in the demo home: asked, learned from, better; then its role changes
 	@$(ENV) taskmem nights $(ARGS)
 
-# One torch thread: on a busy machine of two cores, two threads wait for each other more than they work.
+# Two processes of one torch thread each: two threads wait for each other more than they work.
 test: export OMP_NUM_THREADS ?= 1
 test: setup  ## all tests, over real DDS where they need ROS; a part: make test ARGS=tests/clips
-	@$(ENV) python -m pytest $(ARGS)
+	@$(ENV) python -m pytest -p xdist -n 2 --dist loadfile $(ARGS)
 
 # One thread, as above: two that share cores with anything else take far longer than one.
 bench-home: export OMP_NUM_THREADS ?= 1

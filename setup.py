@@ -94,6 +94,7 @@ setup(
             "onnxruntime>=1.17",
             "pyarrow>=14",
             "pytest",
+            "pytest-xdist",
             "ruff",
         ],
         # rclpy and messages, where no ROS 2 is installed. scripts/setup_env.py makes them able to build

@@ -86,6 +86,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--recipe", default="", help="of `taskmem-train nightly` (default: train/recipes/nightly-demo.yaml)"
     )
+    parser.add_argument(
+        "--gain", type=float, default=0.0,
+        help="percent that each adapter must give more than this on the next day, or the play fails (default: 0)",
+    )  # fmt: skip
     parser.add_argument("--folder", default="demo/nights", help="made anew (default: %(default)s)")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds (default: %(default)g)")
     return parser
@@ -340,9 +344,12 @@ class _Nights:
             )
         say.line(f"Reports of both nights: {shown(self._workstation / 'reports')}")
         say.line(f"  taskmem adapters list --database {shown(self._database)}")
-        worse = [role for role, without, within, _ in gains if within <= without]
-        if worse:
-            raise PlayFailed(f"What was learned for the {worse[0]} did not help on the next day.")
+        least = self._options.gain / 100
+        poor = [role for role, without, within, _ in gains if within - without <= least]
+        if poor:
+            raise PlayFailed(
+                f"What was learned for the {poor[0]} gave no more than {least:.0%} on the next day."
+            )
         return 0
 
 
