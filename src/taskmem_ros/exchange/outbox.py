@@ -7,7 +7,6 @@ the store says so, in one transaction with all that is in it. A file that the st
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import re
@@ -19,6 +18,7 @@ from taskmem_ros.exchange.build import LONG_NS, Span, add_memories, is_known, ne
 from taskmem_ros.exchange.bundle import Bundle
 from taskmem_ros.exchange.card import BundleCard
 from taskmem_ros.exchange.choose import choose_clips, cut_out
+from taskmem_ros.exchange.local import about_file
 from taskmem_ros.exchange.manifest import NAME_RULE
 from taskmem_ros.exchange.names import bundle_stem, is_name
 from taskmem_ros.exchange.types import CONTENTS, FRAMES, MEMORIES, TASKS, BundleError, Manifest
@@ -95,7 +95,7 @@ class Outbox:
         for made in self._store.outgoing(pushed=False):
             path = Path(made.file)
             try:
-                if _sha256(path) != made.sha256:
+                if about_file(path) != (made.bytes, made.sha256):
                     raise BundleError(f"{path} is damaged")
                 with Bundle.open(path) as bundle:
                     card = _card(made, bundle.manifest)
@@ -138,8 +138,9 @@ class Outbox:
     def _make(self, tasks: Sequence[Task], feedback: Sequence[Feedback]) -> tuple[Outgoing, Manifest]:
         newest = self._store.watermark()  # before the clips are chosen: those that come now are for the next
         path, about = self._write(tasks, feedback)
+        size, sha256 = about_file(path)
         made = Outgoing(
-            about.sequence, about.id, str(path), _sha256(path), path.stat().st_size, about.contents,
+            about.sequence, about.id, str(path), sha256, size, about.contents,
             about.tasks, newest, about.created_ns,
         )  # fmt: skip
         return made, about
@@ -215,11 +216,6 @@ def _card(made: Outgoing, manifest: Manifest) -> BundleCard:
     names = ("robot", "store_id", "sequence", "id", "tasks", "feedback", "clips", "memories", "contents")
     about = {name: getattr(manifest, name) for name in (*names, "created_ns")}
     return BundleCard(**about, bytes=made.bytes, sha256=made.sha256)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(folder: Path) -> None:
