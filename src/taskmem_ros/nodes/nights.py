@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--gain", type=float, default=0.0,
-        help="percent that each adapter must give more than this on the next day, or the play fails (default: 0)",
+        help="points that an adapter must give more than on the next day, or the play fails (default: 0)",
     )  # fmt: skip
     parser.add_argument("--folder", default="demo/nights", help="made anew (default: %(default)s)")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds (default: %(default)g)")
