@@ -77,8 +77,8 @@ class Schedule:
 class Alarm:
     """A schedule in the course of time. wall_ns: by the wall clock; steady_ns: by the steady one.
 
-    last_ns: when a round last ended well, or was first wanted (None: not known). A daily time that
-    came since then, while the robot was off, is made up for; so is one that the robot slept through.
+    last_ns: when a round last ended well, or was first wanted (None: it is wanted for the first time). A
+    daily time that came since then, while the robot was off, is made up for; so is one that it slept through.
     """
 
     def __init__(self, schedule: Schedule, wall_ns: int, steady_ns: int, last_ns: int | None = None) -> None:
@@ -92,7 +92,7 @@ class Alarm:
         self._interval = int(schedule.every_s * S)
         first = schedule.share_ns("first", min(schedule.jitter_s, schedule.every_s))
         self._every = steady_ns + self._interval + first if self._interval else None
-        if last_ns is not None and last_ns >= UNSET_NS and schedule.missed(last_ns, wall_ns):
+        if last_ns is not None and self._missed_while_off(last_ns, wall_ns):
             self._late = self._made_up_for(steady_ns)
 
     def due(self, wall_ns: int, steady_ns: int) -> str:
@@ -141,6 +141,13 @@ class Alarm:
             return ""
         self._taken = steady_ns
         return f"it is {self.schedule.at:%H:%M}"
+
+    def _missed_while_off(self, last_ns: int, wall_ns: int) -> bool:
+        if self.schedule.at is None or wall_ns < UNSET_NS:
+            return False
+        # Of a time still to come only that much is known: the clock was wrong, then or now. A robot that is
+        # off each night would wait for it until then.
+        return last_ns > wall_ns or self.schedule.missed(last_ns, wall_ns)
 
     def _just_taken(self, steady_ns: int) -> bool:
         return self._taken is not None and steady_ns - self._taken < AGAIN_NS
