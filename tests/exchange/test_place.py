@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import asyncssh
 import pytest
 from place_things import ADAPTER, KINDS, MB, adapter, bundle, kind_of_place, put_raw, sizes
 
@@ -121,7 +122,7 @@ def test_cards_that_are_none_are_passed_over_with_a_line(exchange, tmp_path, cap
         put_raw(make, root, f"{folder}/{sequence:08}-{card.id}.json", data)
     put_raw(make, root, f"{folder}/readme.json", b"not ours")
     assert make().bundles(robot) == [card]
-    assert caplog.text.count("a card is passed over") == 4
+    assert caplog.text.count(" passed over: ") == 4
 
 
 def test_names_that_are_none_never_become_paths(exchange, tmp_path):
@@ -232,6 +233,23 @@ def test_robots_and_workstations_at_once(exchange, tmp_path):
     assert [card for card in make().bundles() if card.robot.startswith(robot)] == [card for _, card in things]
 
 
+def test_of_two_writers_the_slower_one_is_swept_away_and_has_pushed(exchange, tmp_path, monkeypatch):
+    """The other has the name, and has removed what this one wrote, before this one looks why."""
+    make, _root, robot = exchange
+    path, card = bundle(tmp_path / "out", robot)
+    rename, beaten = asyncssh.SFTPClient.rename, []
+
+    async def late(client, partial, target, *more):
+        await rename(client, partial, target, *more)
+        beaten.append(target)
+        raise asyncssh.SFTPFailure("File already exists")
+
+    monkeypatch.setattr(asyncssh.SFTPClient, "rename", late)
+    assert make().push_bundle(path, card) is True
+    assert make().bundles(robot) == [card]
+    assert bool(beaten) == ("sftp" in make().url)
+
+
 def test_progress_is_told_for_each_block(exchange, tmp_path):
     make, _root, robot = exchange
     path, card = bundle(tmp_path, robot, size=12 * MB)
@@ -268,3 +286,18 @@ def test_an_exchange_that_is_not_there_is_no_empty_one(tmp_path):
     with pytest.raises(PlaceError):  # a mount that is missing is not made up
         Place(tmp_path / "no" / "where").push_bundle(path, card)
     assert Place(tmp_path / "new").push_bundle(path, card) is True
+
+
+def test_what_cannot_be_read_keeps_nobody_from_the_others(tmp_path, caplog):
+    """Such as what another writes with a mode of its own; here, what leads to itself or is no file."""
+    place = Place(tmp_path)
+    place.push_adapter(adapter(tmp_path / "out"))
+    (tmp_path / "adapters" / "loop").symlink_to("loop")
+    path, card = bundle(tmp_path / "out")
+    place.push_bundle(path, card)
+    (tmp_path / "bundles" / "robot1" / f"00000002-{card.id}.json").mkdir()
+    (tmp_path / "bundles" / "robot2").symlink_to("robot2")
+    assert place.adapters() == [ADAPTER]
+    assert place.bundles("robot1") == place.bundles() == [card]
+    for what in ("adapters/loop", "00000002-", "bundles/robot2"):
+        assert any(what in line for line in caplog.messages)

@@ -207,7 +207,7 @@ async def _rename(sftp: asyncssh.SFTPClient, partial: str, target: str, replace:
         try:
             return await sftp.rename(partial, target)
         except asyncssh.SFTPError as error:
-            if await sftp.exists(target) and await sftp.exists(partial):
+            if await sftp.exists(target):  # and perhaps no partial any more: whoever was faster has swept
                 raise FileExistsError(f"{target} is there already") from error
             raise
     try:
