@@ -50,15 +50,27 @@ def test_serials_count_up_among_signed_adapters_of_one_base_model(exchange, tmp_
     (put(exchange, "e", 8) / "manifest.json").write_bytes(b"x" * 300_000)
     (put(exchange, "f", 8) / "manifest.json").unlink()
     (put(exchange, "g", 50) / "manifest.sig").unlink()  # is not whole yet: it does not exist
+    (put(exchange, "h", 8) / "manifest.json").unlink()
+    (exchange / "adapters" / "h" / "manifest.json").mkdir()
     found = library(exchange)
     assert (
         found.next_serial("rev") == 4 and found.next_serial("other") == 10 and found.next_serial("new") == 1
     )
-    assert sorted(found.ignored) == ["c", "d", "e", "f"]
+    assert sorted(found.ignored) == ["c", "d", "e", "f", "h"]
     assert "does not know" in found.ignored["c"] and "changed since" in found.ignored["d"]
     keyring = tmp_path / "trusted"
     keyring.write_text(THEIRS.public_line("other") + "\n")
     assert library(exchange, str(keyring)).next_serial("rev") == 8
+
+
+def test_what_others_publish_while_a_night_trains_is_looked_at_again(exchange):
+    put(exchange, "a", 3)
+    found = library(exchange)
+    assert found.next_serial("rev") == 4
+    put(exchange, "b", 4)
+    assert found.next_serial("rev") == 4
+    found.look_again()
+    assert found.next_serial("rev") == 5
 
 
 def test_our_own_key_can_be_revoked(exchange, tmp_path):

@@ -22,7 +22,7 @@ from taskmem_ros.exchange.manifest import AdapterManifest, PackageError
 from taskmem_ros.exchange.notebook import BROKEN, REFUSED, Notebook, Seen
 from taskmem_ros.exchange.package import MANIFEST_FILE, SIGNATURE_FILE, read_manifest, verify
 from taskmem_ros.exchange.place import Place
-from taskmem_ros.exchange.place_errors import PlaceDamaged, PlaceError, PlaceUnreachable
+from taskmem_ros.exchange.place_errors import PlaceDamaged, PlaceError, is_elsewhere
 from taskmem_ros.memory import Store
 from taskmem_ros.memory.adapters import STAGED, AdapterUse
 
@@ -30,7 +30,6 @@ OLDER, OTHER_BASE, OTHER_ROBOT = "older", "for another base model", "for another
 PASSED_OVER = (OLDER, OTHER_BASE, OTHER_ROBOT)
 MOST_READ = 300  # manifests in one round; the others have their turn in the next one
 MOST_PULLS = 3  # of files that are not what was signed: they may have been damaged on the way
-OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 SPARE_BYTES = 1_000_000  # that stay free on the disk
 
 
@@ -131,7 +130,8 @@ class Arrivals:
                 del seen[id]
             manifest, _signer = read_manifest(data, signature, keyring, id=id)
         except (PackageError, PlaceError) as error:
-            _raise_if_not_its_fault(error)
+            if is_elsewhere(error):
+                raise
             seen[id] = Seen(REFUSED, digest)
             if before is None or before.sha256 != digest:
                 self._refuse(id, str(error))
@@ -168,7 +168,8 @@ class Arrivals:
                 partial.rename(final)
                 _sync(self.folder)
         except (PackageError, PlaceError) as error:
-            _raise_if_not_its_fault(error)
+            if is_elsewhere(error):
+                raise
             before = seen.get(id)
             # Only what was pulled in vain is counted: it may have been damaged on the way, but not each time.
             pulled = isinstance(error, (PackageError, PlaceDamaged))
@@ -221,14 +222,6 @@ def newest_staged(store: Store) -> str:
     use = store.adapter_use()
     newer = [row for row in store.adapters(STAGED) if row.serial > use.serial]
     return next((row.id for row in reversed(newer) if _base_of(row.manifest) == use.base_revision), "")
-
-
-def _raise_if_not_its_fault(error: Exception) -> None:
-    """Again, where the network or this robot's disk is to blame and not the adapter."""
-    if isinstance(error, PlaceUnreachable):
-        raise error
-    if isinstance(error, PlaceError) and getattr(error.__cause__, "errno", None) in OUR_DISK:
-        raise error
 
 
 def _base_of(manifest: str) -> str:

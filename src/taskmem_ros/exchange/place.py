@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,17 @@ class Place:
     def bundles(self, robot: str | None = None, *, skip: Container[str] = ()) -> list[BundleCard]:
         """Cards of the bundles that are whole, by robot and sequence: of one robot, or of all.
 
-        skip: ids of bundles whose cards need not be read again. A card that is none is passed over, with a
-        line in the log.
+        skip: ids of bundles whose cards need not be read again. What is no card or cannot be read is passed
+        over, with a line in the log.
         """
         patience = self._patience()
-        robots = self._folders("bundles", patience) if robot is None else [_name(robot, "robot")]
-        return [card for name in robots for card in self._cards(name, skip, patience)]
+        if robot is not None:
+            return self._cards(_name(robot, "robot"), skip, patience)
+        cards: list[BundleCard] = []
+        for name in self._folders("bundles", patience):
+            with _passed_over():
+                cards += self._cards(name, skip, patience)
+        return cards
 
     def push_bundle(self, path: str | Path, card: BundleCard) -> bool:
         """Put a bundle's file there, then its card. False where the same was there already.
@@ -139,10 +145,15 @@ class Place:
         return target
 
     def adapters(self, *, skip: Container[str] = ()) -> list[str]:
-        """Ids of the adapters that are whole (have their signature), sorted. skip: ids not to ask for."""
-        patience = self._patience()
-        ids = [id for id in self._folders("adapters", patience) if id not in skip]
-        return [id for id in ids if SIGNATURE_FILE in self._remote.names(f"adapters/{id}", patience)]
+        """Ids of the adapters that are whole (have their signature), sorted. skip: ids not to ask for. What
+        cannot be read is passed over, with a line in the log.
+        """
+        patience, found = self._patience(), []
+        for id in self._folders("adapters", patience):
+            with _passed_over():
+                if id not in skip and SIGNATURE_FILE in self._remote.names(f"adapters/{id}", patience):
+                    found.append(id)
+        return found
 
     def adapter_manifest(self, id: str) -> tuple[bytes, bytes]:
         """The bytes of an adapter's manifest and of its signature, of which nothing is verified yet."""
@@ -201,25 +212,20 @@ class Place:
             )
         return sorted(filter(is_name, names))
 
-    def _cards(self, robot: str, skip: Container[str], patience: Patience) -> Iterator[BundleCard]:
-        folder = f"bundles/{robot}"
+    def _cards(self, robot: str, skip: Container[str], patience: Patience) -> list[BundleCard]:
+        folder, cards = f"bundles/{robot}", []
         for name in sorted(filter(sequence_and_id, self._remote.names(folder, patience))):
             sequence, id = sequence_and_id(name)
             if id in skip:
                 continue
-            try:
+            with _passed_over():
                 card = self._card(f"{folder}/{name}", patience)
-            except PlaceDamaged as error:
-                log.warning("a card is passed over: %s", error)
-                continue
-            if card is None:
-                continue  # removed since it was listed
-            if (card.robot, card.sequence, card.id) == (robot, sequence, id):
-                yield card
-            else:
-                log.warning(
-                    "a card is passed over: %s is that of another bundle", self._remote.at(f"{folder}/{name}")
-                )
+                if card is None:
+                    continue  # removed since it was listed
+                if (card.robot, card.sequence, card.id) != (robot, sequence, id):
+                    raise PlaceDamaged(f"{self._remote.at(f'{folder}/{name}')} is that of another bundle")
+                cards.append(card)
+        return cards
 
     def _card(self, path: str, patience: Patience) -> BundleCard | None:
         data = self._remote.read(path, MAX_CARD, patience)
@@ -233,6 +239,17 @@ class Place:
         if data is None:
             raise NotInPlace(f"there is no {self._remote.at(path)}; was it removed, or is it not whole yet?")
         return data
+
+
+@contextmanager
+def _passed_over() -> Iterator[None]:
+    """One of many that is damaged, or not for us to read, with a line in the log: the others count."""
+    try:
+        yield
+    except (PlaceUnreachable, NotInPlace):  # so would the others be
+        raise
+    except PlaceError as error:
+        log.warning("passed over: %s", error)
 
 
 def _name(name: str, what: str) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+_OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+
 
 class PlaceError(OSError):
     """An exchange cannot be used as wanted: one sentence with what, where (no password), and what to do."""
@@ -21,3 +25,12 @@ class PlaceDamaged(PlaceError):
 
 class NotInPlace(PlaceError):
     """It is not there, or not whole yet."""
+
+
+def is_elsewhere(error: BaseException) -> bool:
+    """Whether the network or this machine's disk is to blame for an error, and not what is in the exchange:
+    then it says nothing about that, and later all may be well.
+    """
+    if isinstance(error, PlaceUnreachable):
+        return True
+    return isinstance(error, PlaceError) and getattr(error.__cause__, "errno", None) in _OUR_DISK

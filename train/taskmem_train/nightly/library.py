@@ -9,7 +9,8 @@ from pathlib import Path
 from taskmem_ros.exchange.keys import KEYRING, Keyring, SigningKey, TrustedKey
 from taskmem_ros.exchange.manifest import NAME, WEIGHTS_FILE, AdapterManifest
 from taskmem_ros.exchange.package import PackageError, read_manifest, verify
-from taskmem_ros.exchange.place import NotInPlace, Place, PlaceDamaged
+from taskmem_ros.exchange.place import Place, PlaceError
+from taskmem_ros.exchange.place_errors import is_elsewhere
 
 ADAPTERS = "adapters"  # folder under OUT
 
@@ -40,7 +41,9 @@ class Library:
                 try:
                     data, signature = self._place.adapter_manifest(id)
                     found[id], _ = read_manifest(data, signature, self._keyring, id=id)
-                except (PackageError, PlaceDamaged, NotInPlace) as error:
+                except (PackageError, PlaceError) as error:
+                    if is_elsewhere(error):
+                        raise
                     self.ignored[id] = str(error)
             self._manifests = found
         return self._manifests
@@ -60,7 +63,7 @@ class Library:
         return max(fit, key=lambda m: m.serial).id if fit else ""
 
     def look_again(self) -> None:
-        """Forget what was read: something was published."""
+        """Forget what was read: something was published, here or by another workstation."""
         self._manifests = None
 
     def find(self, name: str) -> tuple[Path | None, str]:
@@ -90,7 +93,9 @@ class Library:
         try:
             found, why = self._verified(self._place.pull_adapter(id, partial, sizes), id)
             return (partial.rename(self._folder / id), "") if found else (None, why)
-        except (PlaceDamaged, NotInPlace) as error:
+        except PlaceError as error:
+            if is_elsewhere(error):
+                raise
             return None, str(error)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
