@@ -122,15 +122,15 @@ _VERSION_3 = (
 _VERSION_4 = (
     # What people say of answers. One row each time: the newest of a task counts.
     """CREATE TABLE feedback (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, task_id INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
-        verdict TEXT NOT NULL, answer TEXT, source TEXT NOT NULL, given_ns INTEGER NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        task_id INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE, verdict TEXT NOT NULL, answer TEXT, source TEXT NOT NULL, given_ns INTEGER NOT NULL,
         CHECK (verdict IN ('right', 'wrong'))) STRICT""",
     "CREATE INDEX feedback_task ON feedback (task_id, id)",
     # What left the robot, each task and each feedback once.
     """CREATE TABLE bundles (
-        sequence INTEGER PRIMARY KEY AUTOINCREMENT, bundle_id TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT
-        NULL, bytes INTEGER NOT NULL, contents TEXT NOT NULL, tasks INTEGER NOT NULL, last_memory INTEGER NOT
-        NULL, created_ns INTEGER NOT NULL, pushed_ns INTEGER) STRICT""",
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT, bundle_id TEXT NOT NULL, file TEXT NOT NULL,
+        sha256 TEXT NOT NULL, bytes INTEGER NOT NULL, contents TEXT NOT NULL, tasks INTEGER NOT NULL,
+        last_memory INTEGER NOT NULL, created_ns INTEGER NOT NULL, pushed_ns INTEGER) STRICT""",
     """CREATE TABLE bundled (
         kind TEXT NOT NULL, number INTEGER NOT NULL, sequence INTEGER NOT NULL REFERENCES bundles (sequence),
         PRIMARY KEY (kind, number), CHECK (kind IN ('task', 'feedback'))) STRICT, WITHOUT ROWID""",
@@ -140,8 +140,8 @@ _VERSION_4 = (
         state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', changed_ns INTEGER NOT NULL,
         CHECK (state IN ('staged', 'trial', 'watched', 'good', 'refused', 'rolled_back'))) STRICT""",
     """CREATE TABLE adapter_events (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, adapter TEXT NOT NULL, event TEXT NOT NULL,
-        message TEXT NOT NULL) STRICT""",
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, adapter TEXT NOT NULL,
+        event TEXT NOT NULL, message TEXT NOT NULL) STRICT""",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
