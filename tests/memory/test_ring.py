@@ -68,6 +68,17 @@ def test_a_run_is_cut_where_a_clip_is_missing(store):
     assert ring.kept()[-1].after is None, "another agent's window was empty"
 
 
+def test_what_was_kept_before_the_file_was_begun_anew_is_before_nothing_in_it(store):
+    ring = ClipRing(store, 10 * MB)
+    for number in range(2):
+        ring.add(clip(number))
+    ring.resize(0)
+    ring.resize(10 * MB)
+    for number in range(2, 5):
+        ring.add(clip(number))
+    assert [c.after for c in ring.kept()] == [None, 1, 2]
+
+
 def test_contexts_are_what_the_policy_saw(store):
     ring, window, given = ClipRing(store, 50 * MB), {"hall": Window(5), "yard": Window(5)}, []
     for number in range(14):

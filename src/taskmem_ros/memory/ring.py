@@ -53,7 +53,7 @@ class ClipRing:
         self.max_bytes = max_bytes
         self._store = store
         self._file = RingFile(ring_path(store.path), store.store_id)
-        self._newest: dict[str, int] = {}
+        self._newest: dict[str, tuple[int, int]] = {}  # of each camera: id and start
 
     @property
     def path(self) -> Path:
@@ -83,7 +83,7 @@ class ClipRing:
 
         kept = JpegClip.of(clip, opens)
         pages = pages_of([len(frame.jpeg) for frame in kept.frames])
-        after = None if opens else self._newest.pop(clip.camera, None)
+        newest = self._newest.pop(clip.camera, None)
         self._file.check_room(pages)
         with self._file.given_up_when_full(), self._file.write() as db:
             self._file.make_room(db, pages, self.max_bytes)
@@ -91,8 +91,8 @@ class ClipRing:
                 # Inside the transaction: `forget` comes either before it, and is seen here, or after it.
                 if _is_forgotten(clip, self._forgotten(clip.start_ns, clip.end_ns, clip.camera)):
                     return None
-                number = _insert(db, kept, after, pages * PAGE)
-        self._newest[clip.camera] = number
+                number = _insert(db, kept, None if opens else newest, pages * PAGE)
+        self._newest[clip.camera] = (number, clip.start_ns)
         return number
 
     def kept(self) -> list[KeptClip]:
@@ -242,8 +242,12 @@ def _is_forgotten(clip: Clip | KeptClip, gaps: list[Gap]) -> bool:
     )
 
 
-def _insert(db: Database, clip: JpegClip, after: int | None, size: int) -> int:
+def _insert(db: Database, clip: JpegClip, newest: tuple[int, int] | None, size: int) -> int:
+    """newest: id and start of the one before. In a file that was begun anew its id means another clip."""
     span = {"camera": clip.camera, "episode": clip.episode, "start_ns": clip.start_ns}
+    where = "id = ? AND start_ns = ? AND camera = ?"
+    is_there = newest is not None and db["clips"].count_where(where, [*newest, clip.camera])
+    after = newest[0] if is_there else None
     db["clips"].delete_where("camera = :camera AND episode = :episode AND start_ns = :start_ns", span)
     number = db["clips"].insert(span | {"end_ns": clip.end_ns, "after": after, "bytes": size}).last_pk
     frames = (
