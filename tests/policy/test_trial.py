@@ -49,7 +49,8 @@ def test_one_unreadable_reply_is_let_pass_and_more_are_not():
     assert not result.passed and str(result) == "no memory of 2 of 8 clips"
     assert verdict((None, None, *USED[2:]), (None, None, *USED[2:])).passed, "as bad as what is in use"
     assert str(verdict([None] * 8)) == "no memory of 8 of 8 clips"
-    assert verdict([None], ["x"]).passed and not verdict([None, None], ["x", "y"]).passed
+    assert verdict([None, "y"], ["x", "y"]).passed and not verdict([None, None], ["x", "y"]).passed
+    assert not verdict([None], ["x"]).passed and not verdict([None], [None]).passed, "nothing is known of it"
 
 
 def test_cut_short_and_running_on():

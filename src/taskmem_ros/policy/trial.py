@@ -26,10 +26,11 @@ class Tried:
 class TrialLimits:
     """What an adapter may do, by default or where the one in use does more of it.
 
-    unreadable: share of clips without a memory, though one always may be. length: least and most of its mean
-    length as a share of what the one in use wrote. repeated: share of groups of three words that a memory
-    says again. same: share of clips of which it says word by word what it says of another one. facts: least
-    share of what it speaks of that the one in use speaks of, too, or the other way round.
+    unreadable: share of clips without a memory, though one may always be where there are others. length:
+    least and most of its mean length as a share of what the one in use wrote. repeated: share of groups of
+    three words that a memory says again. same: share of clips of which it says word by word what it says of
+    another one. facts: least share of what it speaks of that the one in use speaks of, too, or the other way
+    round.
 
     Five adapters of the demo model that are known good, fitted to five roles, tried beside each other and the
     bare model: at most one of eight clips unreadable, 0.63 to 1.3 times as long, 0.06 repeated, 0.12 the
@@ -87,7 +88,8 @@ def _numbers(
 
 def _reasons(numbers: Mapping[str, float], limits: TrialLimits) -> Iterator[str]:
     clips, failed = numbers["clips"], numbers["unreadable tried"]
-    if failed > max(1, int(limits.unreadable * clips), numbers["unreadable used"]):
+    allowed = max(1, int(limits.unreadable * clips), numbers["unreadable used"])
+    if failed > allowed or failed == clips:  # one that writes nothing is not known to write as well
         yield f"no memory of {failed:g} of {clips:g} clips"
     low, high = limits.length
     if not low <= numbers["length"] <= high:
