@@ -111,3 +111,14 @@ def test_those_of_an_exchange(adapters, workshop, tmp_path):
     out = adapters("list", "--exchange", str(exchange), keyring=True)[1]
     assert "not trusted" in out and "signature" in out
     assert adapters("list", "--exchange", str(tmp_path / "empty"), keyring=True)[0] in (1, 2)
+
+
+def test_one_in_an_exchange_that_cannot_be_read_hides_no_other(adapters, workshop, tmp_path):
+    exchange = tmp_path / "exchange"
+    huge, whole = (workshop.make(exchange / "adapters") for _ in range(2))
+    (huge / "manifest.json").write_bytes(b" " * 10_000_000)
+    status, out, _ = adapters("list", "--exchange", str(exchange), keyring=True)
+    assert status == 0 and huge.name in out and "not trusted" in out
+    assert whole.name in out and "signed by workshop" in out
+    status, _, err = adapters("list", "--exchange", str(tmp_path / "gone"), keyring=True)
+    assert status == 2 and "gone" in err and err.count("\n") == 1

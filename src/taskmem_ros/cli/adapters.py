@@ -180,18 +180,23 @@ def _of_robot(options: argparse.Namespace, id: str | None = None) -> Iterator[di
 def _of_exchange(options: argparse.Namespace, id: str | None = None) -> Iterator[dict[str, Any]]:
     from taskmem_ros.exchange.keys import KEYRING, Keyring
     from taskmem_ros.exchange.package import PackageError, read_manifest
-    from taskmem_ros.exchange.place import Place, PlaceError
+    from taskmem_ros.exchange.place import Place
+    from taskmem_ros.exchange.place_errors import NotInPlace, PlaceError, PlaceUnreachable
 
-    path = (options.keyring and options.keyring) or KEYRING
+    path = options.keyring or KEYRING
     try:
         with Place(options.exchange) as place:
             for found in place.adapters() if id is None else [id]:
-                data, signature = place.adapter_manifest(found)
                 try:
+                    data, signature = place.adapter_manifest(found)
                     manifest, signer = read_manifest(data, signature, Keyring.read(path), id=found)
                     state = {"state": f"signed by {signer}", "reason": ""}
                     told = json.loads(manifest.to_bytes())
-                except (PackageError, ValueError) as error:  # a keyring that cannot be read, too
+                except PlaceUnreachable:
+                    raise
+                except NotInPlace:
+                    continue  # as in a listing: what is not whole does not exist
+                except (PlaceError, PackageError, ValueError) as error:  # the keyring's, too
                     told, state = {}, {"state": "not trusted", "reason": str(error)}
                 yield _record(found, told.get("serial", 0), told) | state | {"in_use": False, "pinned": False}
     except PlaceError as error:
