@@ -123,7 +123,8 @@ _VERSION_4 = (
     # What people say of answers. One row each time: the newest of a task counts.
     """CREATE TABLE feedback (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        task_id INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE, verdict TEXT NOT NULL, answer TEXT, source TEXT NOT NULL, given_ns INTEGER NOT NULL,
+        task_id INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+        verdict TEXT NOT NULL, answer TEXT, source TEXT NOT NULL, given_ns INTEGER NOT NULL,
         CHECK (verdict IN ('right', 'wrong'))) STRICT""",
     "CREATE INDEX feedback_task ON feedback (task_id, id)",
     # What left the robot, each task and each feedback once.
