@@ -485,26 +485,133 @@ def test_a_rollback_that_the_store_does_not_take_is_done_and_written_later(robot
     robot.keeper.activate(good)
     robot.see(25)
     id = robot.taken_over(RUINOUS)
-    kept, robot.keeper._store = robot.keeper._store, _Locked(robot.store)
+    robot.keeper._store = _Locked(robot.store, "roll_back")
     while robot.policy.adapter_id == id:
         robot.see(1)
     assert robot.policy.adapter_id == good and robot.state(id)[0] == "watched"
     until(lambda: "the store could not take that yet" in robot.keeper.health.problem, "it says so")
     assert f"adapter {good} is in use" in robot.keeper.health.problem
-    robot.keeper._store = kept
+    robot.keeper._store = robot.store
     robot.keeper.tick()
     robot.until_state(id, "rolled_back")
     assert robot.policy.adapter_id == good
 
 
 class _Locked:
-    """The store while another program holds it: reads, and writes nothing."""
+    """The store while another program holds it: it does all but what is named."""
 
-    def __init__(self, store):
-        self._store = store
-
-    def roll_back(self, *_):
-        raise StoreError("locked by another program")
+    def __init__(self, store, *refused):
+        self._store, self._refused = store, refused
 
     def __getattr__(self, name):
+        if name in self._refused:
+            raise StoreError("locked by another program")
         return getattr(self._store, name)
+
+
+def test_what_a_trial_came_to_is_done_when_the_store_takes_it(robot):
+    robot = robot()
+    id = robot.stage()
+    robot.keeper.try_adapter(id)
+    robot.keeper._store = _Locked(robot.store, "take_over")
+    robot.see(3)
+    until(lambda: "not stored yet" in robot.keeper.health.message, "it says so")
+    assert (robot.keeper.health.candidate, robot.policy.adapter_id) == (id, "")
+    robot.keeper._store = robot.store
+    robot.until_state(id, "watched")
+
+
+def test_one_that_proved_itself_is_good_when_the_store_takes_it(robot):
+    robot = robot(trial_clips=0)
+    id = robot.taken_over()
+    robot.keeper._store = _Locked(robot.store, "set_adapter_state")
+    robot.see(5)
+    until(lambda: robot.keeper.health.problem, "it says so")
+    robot.keeper._store = robot.store
+    robot.see(1)
+    robot.until_state(id, "good")
+    until(lambda: robot.keeper.health.phase == "steady", "the watch has ended")
+    assert not robot.keeper.health.problem
+
+
+def test_a_store_that_cannot_be_read_for_a_while_is_no_lasting_problem(robot):
+    robot = robot()
+    robot.keeper._store = _Locked(robot.store, "adapter_use")
+    robot.keeper.tick()
+    assert "locked" in robot.keeper.health.problem
+    robot.keeper._store = robot.store
+    robot.keeper.tick()
+    assert robot.keeper.health.problem == ""
+
+
+def test_one_on_trial_that_a_person_activates_in_the_database_stays_good(robot):
+    robot = robot()
+    id = robot.stage()
+    robot.keeper.try_adapter(id)  # waits for clips
+    robot.store.activate_adapter(id)
+    robot.keeper.tick()
+    assert robot.policy.adapter_id == id and robot.state(id)[0] == "good"
+    assert robot.keeper.health.phase == "steady"
+
+
+def test_a_pin_in_the_database_counts_from_the_moment_it_is_there(robot):
+    """Nobody looked into the database between the pin and the trial's end."""
+    robot = robot()
+    id = robot.stage()
+    robot.keeper.try_adapter(id)
+    robot.store.pin_adapter(True)
+    robot.see(3)
+    robot.until_state(id, "staged")
+    assert robot.policy.adapter_id == "" and robot.keeper.health.use.pinned
+
+
+def test_a_trial_goes_on_after_a_restart_only_where_it_might_begin(robot):
+    robot = robot()
+    id = robot.stage()
+    robot.keeper.try_adapter(id)
+    robot.stop()
+    robot.store.pin_adapter(True)
+    robot.start()
+    assert robot.keeper.health.phase == "steady"
+    assert robot.state(id) == ("staged", "the bare model is pinned")
+    robot.keeper.pin(False)
+    robot.keeper.try_adapter(id)
+    robot.stop()
+    newer = robot.stage()
+    robot.store.take_over(newer)
+    robot.store.set_adapter_state(newer, "good")
+    robot.start()
+    assert robot.keeper.health.phase == "steady" and robot.policy.adapter_id == newer
+    assert robot.state(id)[0] == "staged" and "serial 2 was taken over" in robot.state(id)[1]
+
+
+def test_one_on_watch_that_a_person_activates_in_the_database_is_let_be(robot):
+    robot = robot(trial_clips=0, watch_clips=30)
+    robot.see(25)
+    id = robot.taken_over(RUINOUS)
+    robot.store.activate_adapter(id)  # it is in use already
+    robot.see(15)
+    assert robot.policy.adapter_id == id and robot.state(id)[0] == "good"
+    assert robot.keeper.health.phase == "steady"
+
+
+def test_what_a_person_chose_in_the_database_is_not_given_up_for_what_was_watched(robot):
+    """Nobody looked into the database between the choice and the end of the watch."""
+    robot = robot(trial_clips=0, watch_clips=30)
+    chosen = robot.stage()
+    robot.see(25)
+    id = robot.taken_over(RUINOUS)
+    robot.store.activate_adapter(chosen)
+    while robot.policy.adapter_id == id:
+        robot.see(1)
+    assert robot.policy.adapter_id == chosen
+    assert robot.state(chosen)[0] == "good" and robot.state(id)[0] == "staged"
+
+
+def test_ends_in_good_order_say_nothing_against_one_on_probation(robot):
+    robot = robot(trial_clips=0)
+    id = robot.taken_over()
+    for _ in range(4):
+        robot.stop()
+        robot.start()
+    assert robot.state(id)[0] == "watched" and robot.keeper.health.phase == "watch"

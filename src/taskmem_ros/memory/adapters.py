@@ -228,6 +228,11 @@ class AdapterRows:
             _put(db, "adapter_starts", str(starts))
             return starts
 
+    def forgive_adapter_starts(self) -> None:
+        """The agent ends in good order with an adapter on probation: its starts are counted anew."""
+        with self._connections.write() as db:
+            _put(db, "adapter_starts", "0")
+
     def taken_over_ns(self, id: str) -> int | None:
         """When an adapter was last taken over by itself, wall time; None where it never was."""
         with self._connections.read() as db:

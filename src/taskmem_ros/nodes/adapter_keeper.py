@@ -22,6 +22,7 @@ from taskmem_ros.memory.adapters import GOOD, REFUSED, ROLLED_BACK, STAGED, TRIA
 from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.policy import Engine, EngineStopped, LoadError, MemoryPolicy
 from taskmem_ros.policy.slot import FittedAdapter
+from taskmem_ros.policy.trial import Verdict
 from taskmem_ros.policy.watch import Baseline, Watch, WatchLimits
 
 from .adapter_in_use import AdapterInUse, AdapterSettings, Refused, named
@@ -76,6 +77,8 @@ class AdapterKeeper:
         self._changed, self._apart = changed, apart
         self._use = AdapterUse("", "", False, 0, "", "")
         self._message = self._problem = ""
+        self._unread = ""  # why it is not known what another program wrote
+        self._following = False
         self._trial: Trial | None = None
         self._watch: tuple[str, Watch] | None = None
         self._owed: tuple[str, str] | None = None  # a rollback that the store did not take
@@ -93,7 +96,7 @@ class AdapterKeeper:
             in_use=self._policy.adapter_id,
             candidate=trial.id if trial else "",
             message=self._message,
-            problem=self._problem,
+            problem=self._problem or self._unread,
             watched=(watch[1].clips, self.settings.watch_clips) if watch else (0, 0),
             use=self._use,
         )
@@ -133,16 +136,14 @@ class AdapterKeeper:
             row = self._store.adapter(self._use.in_use)
             if row is not None and row.state == WATCHED and row.id == self._policy.adapter_id:
                 self._begin_watch(row.id)
-            *older, newest = [None, *self._cut_off()]
-            for row in filter(None, older):
-                self._store.set_adapter_state(row.id, STAGED, f"adapter {newest.id} came in its place")
-            if newest is not None:
-                self._begin_trial(newest)
+            self._go_on_with(self._cut_off())
         self._thread = threading.Thread(target=self._work, name="taskmem-adapters", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """The engine is about to stop; a trial is cut off, and goes on after the next `open`."""
+        if self._open and self._watch is not None:
+            self._letters.put(lambda: self._store.forgive_adapter_starts())  # the agent survives it
         self._open = False
         if (trial := self._trial) is not None:
             trial.cancel()
@@ -175,9 +176,15 @@ class AdapterKeeper:
         if self._owed is not None:
             self._letters.put(self._pay)
             return
-        with self._told_of_store("which adapter should be in use is not known"):
-            if self._store.adapter_use() != self._use:
-                self._apart(self._follow)
+        try:
+            behind = self._store.adapter_use() != self._use
+        except StoreError as error:
+            self._unread = f"which adapter should be in use is not known: {error}"
+            return
+        self._unread = ""
+        if behind and not self._following:  # it may have to wait for its turn
+            self._following = True
+            self._apart(self._follow)
 
     def try_adapter(self, id: str) -> str:
         """Begin the trial of an adapter that has come; returns what is going on. Raises Refused."""
@@ -223,7 +230,7 @@ class AdapterKeeper:
                 raise Refused(f"adapter {id} cannot be used: {error}") from error
             self._drop_trial(f"a person had {named(id)} used")
             self._use = self._store.activate_adapter(id)
-            self._watch, self._owed, self._problem = None, None, ""
+            self._watch, self._problem = None, ""
             self._model.swap(fitted)
             return self._say(f"{named(id)} is in use, as a person wished")
 
@@ -266,22 +273,30 @@ class AdapterKeeper:
         self._letters.put(lambda: self._do_trial(trial))
         self._say(f"adapter {row.id} is on trial")
 
+    def _go_on_with(self, cut_off: list[AdapterRow]) -> None:
+        """With the newest of the trials that were cut off, where it may be tried now as it might before."""
+        for row in cut_off:
+            if self._use.pinned:
+                why = f"{named(self._use.in_use)} is pinned"
+            elif self._watch is not None:
+                why = f"adapter {self._watch[0]} is being watched"
+            elif row.serial <= self._use.serial:
+                why = f"one with serial {self._use.serial} was taken over meanwhile"
+            elif row is not cut_off[-1]:
+                why = f"adapter {cut_off[-1].id} came in its place"
+            else:
+                self._begin_trial(row)
+                return
+            self._store.set_adapter_state(row.id, STAGED, why)
+
     def _do_trial(self, trial: Trial) -> None:
         try:
-            row = self._store.adapter(trial.id)
-            fitted = self._model.fitted(row)
+            fitted = self._model.fitted(self._store.adapter(trial.id))
             verdict = run_trial(trial, fitted, self._engine, self._ring, self._say)
-            with self._turn:
-                if trial.cancelled:
-                    raise Cancelled
-                self._trial = None
-                if verdict is None or verdict.passed:
-                    self._take_over(trial.id, fitted)
-                else:
-                    self._store.set_adapter_state(trial.id, REFUSED, str(verdict))
-                    self._say(f"adapter {trial.id} was tried and is refused: {verdict}")
+            while not self._judged(trial, fitted, verdict):
+                trial.rest()
         except (Cancelled, EngineStopped):
-            if not self._open:
+            if not self._open and self._store.adapter(trial.id).state == TRIAL:
                 self._store.note_adapter(PAUSED, trial.id, "the agent stopped in the middle of its trial")
         except (PackageError, LoadError) as error:
             self._store.set_adapter_state(trial.id, REFUSED, str(error))
@@ -294,6 +309,24 @@ class AdapterKeeper:
                 if self._trial is trial:
                     self._trial = None
                     self._changed()
+
+    def _judged(self, trial: Trial, fitted: FittedAdapter, verdict: Verdict | None) -> bool:
+        """Do what the trial came to; False where the store does not take it now. Raises Cancelled."""
+        with self._turn:
+            try:
+                self._catch_up()
+                trial.go_on()
+                self._trial = None
+                if verdict is None or verdict.passed:
+                    self._take_over(trial.id, fitted)
+                else:
+                    self._store.set_adapter_state(trial.id, REFUSED, str(verdict))
+                    self._say(f"adapter {trial.id} was tried and is refused: {verdict}")
+            except StoreError as error:
+                self._trial = trial
+                self._say(f"what the trial of adapter {trial.id} came to is not stored yet: {error}")
+                return False
+            return True
 
     def _take_over(self, id: str, fitted: FittedAdapter) -> None:
         before = self._use.in_use
@@ -317,16 +350,21 @@ class AdapterKeeper:
 
     def _watched(self, id: str, seen: Callable[[Watch], str | None]) -> None:
         with self._turn:
+            if self._watch is not None:
+                self._catch_up()
             if self._watch is None or self._watch[0] != id:
                 return
-            watch = self._watch[1]
-            if (reason := seen(watch)) is not None:
+            watch, state = self._watch[1], self._store.adapter(id).state
+            if state != WATCHED:  # activated once more, by a person and in the database
+                self._watch = None
+                self._say(f"adapter {id} is {state}, as was written into the database")
+            elif (reason := seen(watch)) is not None:
                 self._roll_back(f"{reason} since it was taken over")
                 later = "; the store could not take that yet" if self._owed else ""
                 self._worry(f"adapter {id} is given up: {reason}; {named(self._model.id)} is in use{later}")
             elif watch.passed:
-                self._watch = None
-                self._store.set_adapter_state(id, GOOD)
+                self._store.set_adapter_state(id, GOOD)  # where that fails: with the next clip
+                self._watch, self._problem = None, ""
                 self._say(f"adapter {id} has proved itself over {watch.clips} clips")
 
     def _roll_back(self, reason: str) -> None:
@@ -354,19 +392,29 @@ class AdapterKeeper:
             self._worry(f"adapter {id} is given up: {reason}; {named(self._model.id)} is in use")
 
     def _follow(self) -> None:
-        with self._told_of_store("what another program wrote of adapters is not known"), self._turn:
-            use = self._store.adapter_use()
-            if use == self._use or not self._open:
-                return  # it was a decision of ours, on its way
-            before, self._use = self._use.in_use, use
-            if use.pinned or use.in_use != before:
-                self._watch = None
-                self._drop_trial("a person decided about what is in use")
-            if use.in_use != before:
-                self._problem = ""
-                self._settle()
-                self._say(f"{named(self._policy.adapter_id)} is in use, as was written into the database")
-            self._changed()
+        try:
+            with self._told_of_store("what another program wrote of adapters is not known"), self._turn:
+                self._catch_up()
+        finally:
+            self._following = False
+
+    def _catch_up(self) -> None:
+        """Before any decision: what the store did not take, and what another program wrote."""
+        if self._owed is not None:
+            self._pay()
+            return
+        use = self._store.adapter_use()
+        if use == self._use or not self._open:
+            return
+        before, self._use = self._use.in_use, use
+        if use.pinned or use.in_use != before:
+            self._watch = None
+            self._drop_trial("a person decided about what is in use")
+        if use.in_use != before:
+            self._problem = ""
+            self._settle()
+            self._say(f"{named(self._policy.adapter_id)} is in use, as was written into the database")
+        self._changed()
 
     def _cut_off(self) -> list[AdapterRow]:
         """Adapters for this base model whose trial did not end, the newest last."""
@@ -418,7 +466,8 @@ class AdapterKeeper:
         if (trial := self._trial) is not None:
             trial.cancel()
             self._trial = None
-            self._store.set_adapter_state(trial.id, STAGED, why)
+            if self._store.adapter(trial.id).state == TRIAL:  # else a person decided about it, too
+                self._store.set_adapter_state(trial.id, STAGED, why)
 
     def _say(self, message: str) -> str:
         if message != self._message:
@@ -446,6 +495,7 @@ class AdapterKeeper:
             if not self._open:
                 raise Refused("the agent is not active; activate it first")
             try:
+                self._catch_up()
                 yield
             except StoreError as error:
                 raise Refused(str(error)) from error
