@@ -249,6 +249,7 @@ class _Nights:
         before = self._in_use()
         self._say.step(f"robot: {self._sync_once()}")
         recipe = self._options.recipe or str(_recipe())
+        self._say.step(f"workstation: at work for some minutes; follow it in {shown(Path(self._log.name))}")
         self._run(
             "taskmem_train.cli", "nightly", self._workstation, "--exchange", self._exchange.as_uri(),
             "--key", self._key, "--config", recipe, "--home-seed", self._options.seed,
