@@ -20,6 +20,7 @@ import pytest
 import yaml
 from robot_days import HOME, day, push
 from taskmem_train.cli import main
+from taskmem_train.nightly import runs
 from taskmem_train.nightly.ledger import Ledger
 from taskmem_train.nightly.round import nightly
 from taskmem_train.nightly.settings import NightlyConfig
@@ -217,6 +218,10 @@ FAULTS = {
     ),
     "choices": ("UPDATE tasks SET choices = '[\"a\", 3]'", r"task 1 has the choices \('a', 3\)"),
     "no list": ("UPDATE tasks SET choices = '5'", "is damaged"),
+    "deep lists": (
+        "UPDATE tasks SET choices = replace(hex(zeroblob(100000)), '0', '[')",
+        "is damaged|deep|recursion",
+    ),
     "evidence": ("UPDATE tasks SET evidence = '[\"x\"]'", r"task 1 has the evidence \('x',\)"),
     "a time": ("UPDATE tasks SET asked_ns = -5", "task 1 has a time before 1970"),
     "a memory": ("UPDATE memories SET text = ''", "memory 1 has the text ''"),
@@ -293,10 +298,77 @@ def test_a_run_that_fails_is_tried_again_and_then_given_up(site):
         failed = [line for line in site.log() if " failed, " in line]
         assert len(failed) == count and f"try {count} of 2: no context gave a pair" in failed[-1]
     assert "failed, given up" in failed[-1] and site.place.adapters() == []
-    report = max((site.out / "reports").glob("*.md")).read_text()
+    # Two may be of the same second: then the later one has a number, and sorts before the other.
+    report = max((site.out / "reports").glob("*.md"), key=lambda path: path.stat().st_mtime_ns).read_text()
     assert "## robot1: failed" in report and "duplicates 2" in report
     site.night(**broken)
     assert len([line for line in site.log() if " failed, " in line]) == 2
+
+
+KILLED = """
+import os, signal, sys
+from argparse import Namespace
+from pathlib import Path
+from taskmem_train.nightly import runs
+from taskmem_train.nightly.round import nightly
+from taskmem_train.nightly.settings import NightlyConfig
+from taskmem_train.settings import read_settings
+
+runs.phase_two = lambda *told: os.kill(os.getpid(), signal.SIGKILL)
+out, settings = map(Path, sys.argv[1:])
+nightly(read_settings(Namespace(config=settings), NightlyConfig), out, progress=False)
+"""
+
+
+def test_a_run_that_kills_its_process_is_given_up_and_keeps_nobody_from_his_night(site, tmp_path):
+    """As when there is too little memory for it: each pass would end where the one before it did."""
+    site.send("1.bundle", clips=2, questions=8)
+    settings = write_settings(tmp_path, site.config(tries=2))
+    for _ in range(2):
+        ended = subprocess.run([sys.executable, "-c", KILLED, site.out, settings])
+        assert ended.returncode == -signal.SIGKILL
+    site.send("2.bundle", clips=2, questions=2, robot="robot2", store_id="another")
+    assert site.night(tries=2).errors == ()
+    (failed,) = [line for line in site.log() if " failed, " in line]
+    assert "failed, given up: run " in failed and "was killed" in failed
+    assert any(line.startswith("robot2 took a bundle: ") for line in site.log())
+
+
+def write_settings(folder: Path, config: NightlyConfig) -> Path:
+    path = folder / "night.yaml"
+    values = {name: value for name, value in asdict(config).items() if value != ()}
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_a_run_that_somebody_ends_has_not_failed(site, monkeypatch):
+    def ended(*told):
+        raise KeyboardInterrupt
+
+    site.send("1.bundle", clips=2, questions=8)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "phase_two", ended)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                site.night(tries=1)
+    site.night(tries=1)
+    assert len(site.published()) == 1
+
+
+def test_where_something_else_has_its_name_a_run_is_given_up(site, monkeypatch):
+    push_adapter = Place.push_adapter
+
+    def hindered(place, folder):
+        (site.exchange / "adapters" / folder.name).mkdir(parents=True, exist_ok=True)
+        (site.exchange / "adapters" / folder.name / "manifest.sig").write_bytes(b"x" * 1000)
+        return push_adapter(place, folder)
+
+    monkeypatch.setattr(Place, "push_adapter", hindered)
+    site.send("1.bundle", clips=2, questions=8)
+    for _ in range(2):
+        assert site.night(tries=2).errors == ()
+    failed = [line for line in site.log() if " failed, " in line]
+    assert len(failed) == 2 and "has more than 64 bytes" in failed[-1] and "given up" in failed[-1]
 
 
 def test_two_do_not_work_in_one_folder(site):
@@ -311,9 +383,7 @@ def test_two_do_not_work_in_one_folder(site):
 
 def test_whatever_kills_a_night_it_is_trained_and_published_once(site, tmp_path):
     site.send("1.bundle", clips=4, questions=8)
-    settings = tmp_path / "night.yaml"
-    values = {name: value for name, value in asdict(site.config()).items() if value != ()}
-    settings.write_text(yaml.safe_dump(values))
+    settings = write_settings(tmp_path, site.config(tries=99))
     run = subprocess.run(
         [sys.executable, HERE / "nightly_killed.py", site.out, settings],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)},
@@ -351,6 +421,8 @@ def test_whatever_kills_a_night_it_is_trained_and_published_once(site, tmp_path)
 def test_watching_goes_on_until_it_is_ended(site):
     site.send("1.bundle", clips=2, questions=2)
     told = ["--exchange", site.exchange, "--key", site.key_file, "--allow-unchecked", "--watch"]
+    site.out.mkdir()
+    (site.out / "nightly.db").write_bytes(b"no database" * 1000)  # a pass that fails is not the last one
     child = subprocess.Popen(
         [sys.executable, "-m", "taskmem_train.cli", "nightly", site.out, *told, "--every-minutes", "0.005"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -358,6 +430,9 @@ def test_watching_goes_on_until_it_is_ended(site):
         text=True,
     )
     try:
+        while "file is not a database" not in (line := child.stderr.readline()):
+            assert line, "it has ended"
+        (site.out / "nightly.db").unlink()
         wait_for(lambda: any("1 new" in line or " 2 of kind question" in line for line in lines(site)))
         site.send("2.bundle", clips=2, questions=2, first=4, sequence=2, first_id=3)
         wait_for(lambda: any(" 4 of kind question" in line for line in lines(site)))

@@ -229,9 +229,11 @@ def test_a_run_is_fixed_before_it_begins_and_goes_on_under_its_name(ledger, tmp_
 def test_a_run_that_fails_is_tried_again_so_often_and_no_more(ledger):
     run = ledger.plan(Plan(("r",), (), (), (), (), 5, ()), "x", "{}")
     for tries in (1, 2):
-        run = ledger.failed(run, "no server", 3)
+        run = ledger.failed(ledger.begin(run, 3), "no server", 3)
         assert (run.tries, run.state) == (tries, PLANNED) and ledger.runs(OPEN) == [run]
-    assert ledger.failed(run, "no server", 3).state == FAILED and ledger.runs(OPEN) == []
+    run = ledger.put_off(ledger.begin(run, 3))
+    assert run.tries == 2  # nobody's fault
+    assert ledger.failed(ledger.begin(run, 3), "no server", 3).state == FAILED and ledger.runs(OPEN) == []
     said = [row["decision"] for row in ledger.unlogged()]
     assert said == ["train", *["failed, tried again in the next pass"] * 2, "failed, given up"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from taskmem_train.nightly.settings import NightlyConfig
 from taskmem_train.settings import add_settings, read_settings
+
+logger = logging.getLogger(__name__)
 
 DONE, UNREACHABLE, STOPPED = 0, 4, 130
 DESCRIPTION = """\
@@ -54,6 +57,8 @@ def _run(args: argparse.Namespace) -> int:
                 _pass(args.out, config, watching=True)
             except (ValueError, OSError) as error:  # the next pass may go better
                 print(f"taskmem-train: {error}", file=sys.stderr, flush=True)
+            except Exception:  # and so it may after a full disk below SQLite, or a GPU that others had filled
+                logger.exception("this pass failed; the next one is in %g minutes", config.every_minutes)
             time.sleep(60 * config.every_minutes)
     except KeyboardInterrupt:
         print("taskmem-train: ended; run again to go on", file=sys.stderr)

@@ -63,13 +63,31 @@ def _take(place: Place, ledger: Ledger, out: Path, card: BundleCard, megabytes: 
     folder = out / BUNDLES / card.robot
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        path = place.pull_bundle(card, folder)
+        path = _pulled(place, card, folder)
         with Bundle.open(path) as bundle:
-            check(bundle, card)
+            _check_all(bundle, card)
             ledger.take(bundle, card.sha256, str(path.relative_to(out)))
     except (BundleError, PlaceDamaged) as error:
         ledger.refuse(*key, str(error))
         (folder / card.bundle_name).unlink(missing_ok=True)
+
+
+def _pulled(place: Place, card: BundleCard, folder: Path) -> Path:
+    try:
+        return place.pull_bundle(card, folder)
+    except PlaceDamaged:  # perhaps only on the way; what is refused never comes again
+        return place.pull_bundle(card, folder)
+
+
+def _check_all(bundle: Bundle, card: BundleCard) -> None:
+    try:
+        check(bundle, card)
+    except (BundleError, OSError):
+        raise
+    except Exception as error:  # such as lists in lists, deeper than Python reads: each night would end here
+        raise BundleError(
+            f"the bundle cannot be looked through ({type(error).__name__}: {error}); look at who sent it"
+        ) from error
 
 
 def check(bundle: Bundle, card: BundleCard) -> None:

@@ -111,7 +111,7 @@ class Plan:
 @dataclass(frozen=True)
 class Run:
     """A run, its state one of those above. settings: JSON of those that it was planned with. adapter: its id,
-    once the gate let it through. created_ns: wall time.
+    once the gate let it through. tries: that were begun, with the one that goes on. created_ns: wall time.
     """
 
     number: int
@@ -264,18 +264,32 @@ class Ledger:
                 self._decide(db, run.about, decision, reason)
         return self.run(run.number)
 
+    def begin(self, run: Run, most: int) -> Run:
+        """Count a try before it begins, so that one whose process is killed counts too; after the last one
+        the run has failed for good.
+        """
+        if run.tries >= most:
+            return self.failed(run, "whatever worked on it was killed; has it too little memory?", most)
+        return self._tried(run, run.tries + 1)
+
+    def put_off(self, run: Run) -> Run:
+        """A try that was neither well nor failed: it was ended in good form, or the exchange is away."""
+        return self._tried(run, max(0, self.run(run.number).tries - 1))
+
     def failed(self, run: Run, reason: str, most: int) -> Run:
-        """Count a try that failed; after the last one the run has failed for good."""
+        """A try failed, which `begin` has counted; the last one for good."""
         with self._transaction() as db:
-            tries = run.tries + 1
-            over = tries >= most
-            row = {"tries": tries, "reason": reason} | (
-                {"state": FAILED, "ended_ns": time.time_ns()} if over else {}
-            )
+            over = run.tries >= most
+            row = {"reason": reason} | ({"state": FAILED, "ended_ns": time.time_ns()} if over else {})
             db["runs"].update(run.number, row)
             then = "given up" if over else "tried again in the next pass"
-            said = f"run {run.name}, try {tries} of {most}: {reason}"
+            said = f"run {run.name}, try {run.tries} of {most}: {reason}"
             self._decide(db, run.about, f"failed, {then}", said)
+        return self.run(run.number)
+
+    def _tried(self, run: Run, tries: int) -> Run:
+        with self._transaction() as db:
+            db["runs"].update(run.number, {"tries": tries})
         return self.run(run.number)
 
     # decisions

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from taskmem_ros.exchange.keys import SigningKey
-from taskmem_ros.exchange.place import Place, PlaceConflict, PlaceError
+from taskmem_ros.exchange.place import Place, PlaceConflict, PlaceDamaged, PlaceError
 from taskmem_ros.policy import MemoryPolicy
 from taskmem_train.nightly.choose import choose
 from taskmem_train.nightly.intake import take_in
@@ -145,14 +145,19 @@ class _Night:
         return choose(self.config, bundles, tasks, self.library.newest(robots, revision))
 
     def _finish(self, run: Run) -> None:
+        run = self.ledger.begin(run, self.config.tries)
         try:
             self.runner.finish(run, with_settings(self.config, run.settings))
         except Exception as error:  # whatever a model, a judge or a disk may raise: the other robots go on
-            if isinstance(error, PlaceError) and not isinstance(error, PlaceConflict):
+            if isinstance(error, PlaceError) and not isinstance(error, (PlaceConflict, PlaceDamaged)):
+                self.ledger.put_off(run)
                 self.errors.append(f"run {run.name}: {error}")  # no fault of the run: it waits
                 return
             logger.exception("run %s failed", run.name)
             self.ledger.failed(self.ledger.run(run.number), _sentence(error), self.config.tries)
+        except BaseException:
+            self.ledger.put_off(run)
+            raise
         self._say()
 
     def _say(self) -> None:

@@ -108,6 +108,7 @@ class Runner:
     def _pack(self, run: Run, config: NightlyConfig) -> Run:
         folder = self._out / ADAPTERS / run.adapter
         if not folder.is_dir():
+            self._library.look_again()  # others may have published since this night began
             passed = self.folder(run) / GATED / run.adapter
             pack(passed, folder.parent, self._manifest(run, passed), self._key)
         verify(folder, self._keyring, id=run.adapter)  # as a robot will

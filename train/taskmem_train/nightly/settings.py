@@ -41,7 +41,9 @@ class NightlyConfig(GateRules, LearnConfig):
         "judge answerability learns from this share of the tasks with a known answer; the rest is held out",
     )
     held_out: int = _setting(100, "at most so many held-out tasks are asked, the newest ones")
-    tries: int = _setting(3, "a run that fails is tried again in the next passes, so often in all")
+    tries: int = _setting(
+        3, "a run that fails, or whose process is killed, is tried again in the next passes, so often in all"
+    )
     every_minutes: float = _setting(30.0, "with --watch: from the end of a pass to the next")
 
     contexts: int = _setting(256, "at most so many clips are learned from, spread over all; 0: all")
