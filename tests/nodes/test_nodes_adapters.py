@@ -615,3 +615,13 @@ def test_ends_in_good_order_say_nothing_against_one_on_probation(robot):
         robot.stop()
         robot.start()
     assert robot.state(id)[0] == "watched" and robot.keeper.health.phase == "watch"
+
+
+def test_a_watch_ends_where_another_is_in_use_when_the_agent_is_active_again(robot):
+    robot = robot(trial_clips=0)
+    robot.taken_over()
+    robot.stop()
+    robot.store.activate_adapter("")
+    robot.activate()
+    assert (robot.keeper.health.in_use, robot.keeper.health.phase) == ("", "steady")
+    robot.keeper.try_adapter(robot.stage())

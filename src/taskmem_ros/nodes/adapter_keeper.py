@@ -6,18 +6,14 @@ this can end the agent: where an adapter cannot be had, the one before it is use
 
 from __future__ import annotations
 
-import itertools
-import json
 import logging
-import queue
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from taskmem_ros.exchange.keys import KeyFileError
 from taskmem_ros.exchange.package import PackageError
-from taskmem_ros.memory import AdapterRow, AdapterUse, Store, StoreError
+from taskmem_ros.memory import AdapterRow, Store, StoreError
 from taskmem_ros.memory.adapters import GOOD, REFUSED, ROLLED_BACK, STAGED, TRIAL, WATCHED
 from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.policy import Engine, EngineStopped, LoadError, MemoryPolicy
@@ -25,33 +21,17 @@ from taskmem_ros.policy.slot import FittedAdapter
 from taskmem_ros.policy.trial import Verdict
 from taskmem_ros.policy.watch import Baseline, Watch, WatchLimits
 
+from .adapter_health import NOT_KNOWN, ON_TRIAL, ON_WATCH, STEADY, AdapterHealth
 from .adapter_in_use import AdapterInUse, AdapterSettings, Refused, named
+from .adapter_starts import PAUSED, count_start, cut_off
 from .adapter_trial import Cancelled, Trial, run_trial
+from .letters import Letters
 
 log = logging.getLogger(__name__)
 
-STEADY, ON_TRIAL, ON_WATCH = "steady", "trial", "watch"
-PAUSED = "paused"  # event: a trial was cut off in good order
 # What was before a take-over, to compare with.
 MEMORIES_BEFORE, TASKS_BEFORE = 300, 100
-# With the same adapter on probation, or in the middle of the same trial: the next start is one too many.
-STARTS = 2
 END_S = 2.0
-
-
-@dataclass(frozen=True)
-class AdapterHealth:
-    """A snapshot for status and diagnostics. problem: why the adapter in use is not the one that should be,
-    "" where it is; watched: clips so far, of so many.
-    """
-
-    phase: str = STEADY
-    in_use: str = ""
-    candidate: str = ""
-    message: str = ""
-    problem: str = ""
-    watched: tuple[int, int] = (0, 0)
-    use: AdapterUse = field(default=AdapterUse("", "", False, 0, "", ""))
 
 
 class AdapterKeeper:
@@ -75,7 +55,7 @@ class AdapterKeeper:
         self.settings = settings
         self._store, self._policy, self._engine, self._ring = store, policy, engine, ring
         self._changed, self._apart = changed, apart
-        self._use = AdapterUse("", "", False, 0, "", "")
+        self._use = NOT_KNOWN
         self._message = self._problem = ""
         self._unread = ""  # why it is not known what another program wrote
         self._following = False
@@ -83,10 +63,9 @@ class AdapterKeeper:
         self._watch: tuple[str, Watch] | None = None
         self._owed: tuple[str, str] | None = None  # a rollback that the store did not take
         self._turn = threading.RLock()  # one decision at a time; never waited for in the engine's thread
-        self._letters: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._letters: Letters | None = None  # from the first `open` on
         self._open = False
         self._model = AdapterInUse(store, policy, engine, settings, self._worry)
-        self._thread: threading.Thread | None = None
 
     @property
     def health(self) -> AdapterHealth:
@@ -113,7 +92,7 @@ class AdapterKeeper:
             if left:
                 self._worry(f"adapter {left} was made for another base model and is put aside")
             with self._told_of_store("how often the agent started with this adapter is not known"):
-                self._count_starts()
+                self._use = count_start(self._store, self._worry)
             with self._model.alone():
                 self._settle()
             if not self._problem:
@@ -130,15 +109,13 @@ class AdapterKeeper:
         if self.settings.by_hand:
             return
         self.end()
-        self._letters = queue.SimpleQueue()
-        self._open = True
+        self._letters = Letters("taskmem-adapters", self._failed)
+        self._open, self._watch = True, None
         with self._told_of_store("what was going on with adapters is not known"), self._turn:
             row = self._store.adapter(self._use.in_use)
             if row is not None and row.state == WATCHED and row.id == self._policy.adapter_id:
                 self._begin_watch(row.id)
-            self._go_on_with(self._cut_off())
-        self._thread = threading.Thread(target=self._work, name="taskmem-adapters", daemon=True)
-        self._thread.start()
+            self._go_on_with(cut_off(self._store, self._use.base_revision))
 
     def close(self) -> None:
         """The engine is about to stop; a trial is cut off, and goes on after the next `open`."""
@@ -147,12 +124,13 @@ class AdapterKeeper:
         self._open = False
         if (trial := self._trial) is not None:
             trial.cancel()
-        self._letters.put(None)
+        if self._letters is not None:
+            self._letters.close()
 
     def end(self) -> None:
         """After `close` and the engine's stop, before the store is closed: wait for the thread."""
-        if self._thread is not None:
-            self._thread.join(END_S)
+        if self._letters is not None:
+            self._letters.join(END_S)
 
     def wrote(self, text: str | None) -> None:
         """The engine tried a clip. In the engine's thread: with the adapter in use."""
@@ -254,18 +232,15 @@ class AdapterKeeper:
             self._use = self._store.pin_adapter(pinned)
             return self._say(f"{named(self._use.in_use)} is {'pinned' if pinned else 'no longer pinned'}")
 
-    def _work(self) -> None:
-        letters = self._letters
-        while (letter := letters.get()) is not None:
-            try:
-                letter()
-            except EngineStopped:
-                log.info("the agent stops; what was decided about adapters is done at its next start")
-            except StoreError as error:
-                self._worry(f"the store did not take what was decided about adapters: {error}")
-            except Exception as error:
-                log.exception("looking after adapters failed")
-                self._worry(f"looking after adapters failed: {type(error).__name__}: {error}")
+    def _failed(self, error: Exception) -> None:
+        """In the keeper's own thread, in which nobody else would hear of it."""
+        if isinstance(error, EngineStopped):
+            log.info("the agent stops; what was decided about adapters is done at its next start")
+        elif isinstance(error, StoreError):
+            self._worry(f"the store did not take what was decided about adapters: {error}")
+        else:
+            log.error("looking after adapters failed", exc_info=error)
+            self._worry(f"looking after adapters failed: {type(error).__name__}: {error}")
 
     def _begin_trial(self, row: AdapterRow) -> None:
         self._store.set_adapter_state(row.id, TRIAL)
@@ -273,17 +248,17 @@ class AdapterKeeper:
         self._letters.put(lambda: self._do_trial(trial))
         self._say(f"adapter {row.id} is on trial")
 
-    def _go_on_with(self, cut_off: list[AdapterRow]) -> None:
+    def _go_on_with(self, rows: list[AdapterRow]) -> None:
         """With the newest of the trials that were cut off, where it may be tried now as it might before."""
-        for row in cut_off:
+        for row in rows:
             if self._use.pinned:
                 why = f"{named(self._use.in_use)} is pinned"
             elif self._watch is not None:
                 why = f"adapter {self._watch[0]} is being watched"
             elif row.serial <= self._use.serial:
                 why = f"one with serial {self._use.serial} was taken over meanwhile"
-            elif row is not cut_off[-1]:
-                why = f"adapter {cut_off[-1].id} came in its place"
+            elif row is not rows[-1]:
+                why = f"adapter {rows[-1].id} came in its place"
             else:
                 self._begin_trial(row)
                 return
@@ -415,33 +390,6 @@ class AdapterKeeper:
             self._settle()
             self._say(f"{named(self._policy.adapter_id)} is in use, as was written into the database")
         self._changed()
-
-    def _cut_off(self) -> list[AdapterRow]:
-        """Adapters for this base model whose trial did not end, the newest last."""
-        base = self._use.base_revision
-        return [
-            row
-            for row in self._store.adapters(TRIAL)
-            if json.loads(row.manifest).get("base_revision") == base
-        ]
-
-    def _count_starts(self) -> None:
-        """An adapter that an agent does not survive is not tried, or watched, for ever."""
-        row = self._store.adapter(self._use.in_use)
-        if row is not None and row.state == WATCHED and self._store.count_adapter_start() > STARTS:
-            self._use = self._store.roll_back(
-                f"the agent ended {STARTS + 1} times before it had proved itself"
-            )
-            self._worry(
-                f"adapter {row.id} is given up: the agent ended {STARTS + 1} times before it proved itself"
-            )
-        for row in self._cut_off():
-            events = (event.event for event in self._store.adapter_events(row.id))
-            lately = list(itertools.takewhile(lambda event: event in (TRIAL, PAUSED), events))
-            if lately.count(TRIAL) - lately.count(PAUSED) > STARTS:
-                reason = f"the agent ended {STARTS + 1} times in the middle of its trial"
-                self._store.set_adapter_state(row.id, REFUSED, reason)
-                self._worry(f"adapter {row.id} is refused: {reason}")
 
     def _settle(self) -> None:
         """Have in the model what the store says, as far as it can be had."""

@@ -15,8 +15,9 @@ from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.policy import Engine, MemoryPolicy
 
 from . import qos
+from .adapter_health import ON_TRIAL, ON_WATCH, STEADY, AdapterHealth
 from .adapter_in_use import AdapterSettings, Refused
-from .adapter_keeper import ON_TRIAL, ON_WATCH, STEADY, AdapterHealth, AdapterKeeper
+from .adapter_keeper import AdapterKeeper
 from .diagnostics import OK, WARN, Status
 from .mailbox import Mailbox
 
