@@ -22,7 +22,7 @@ from taskmem_ros.exchange.local import about_file
 from taskmem_ros.exchange.manifest import NAME_RULE
 from taskmem_ros.exchange.names import bundle_stem, is_name
 from taskmem_ros.exchange.types import CONTENTS, FRAMES, MEMORIES, TASKS, BundleError, Manifest
-from taskmem_ros.exchange.writer import About, BundleWriter, new_bundle
+from taskmem_ros.exchange.writer import About, BundleWriter, new_bundle, sync
 from taskmem_ros.memory import Feedback, Store, Task
 from taskmem_ros.memory.outgoing import Outgoing
 from taskmem_ros.memory.ring import ClipRing, KeptClip
@@ -163,7 +163,7 @@ class Outbox:
             manifest = bundle.manifest
         named = self.folder / f"{bundle_stem(manifest.sequence, manifest.id)}.bundle"
         path.rename(named)
-        _sync(self.folder)
+        sync(self.folder)
         return named, manifest
 
     def _concerned(self, tasks: Sequence[Task], feedback: Sequence[Feedback]) -> list[Task]:
@@ -216,11 +216,3 @@ def _card(made: Outgoing, manifest: Manifest) -> BundleCard:
     names = ("robot", "store_id", "sequence", "id", "tasks", "feedback", "clips", "memories", "contents")
     about = {name: getattr(manifest, name) for name in (*names, "created_ns")}
     return BundleCard(**about, bytes=made.bytes, sha256=made.sha256)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

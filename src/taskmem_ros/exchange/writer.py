@@ -121,9 +121,9 @@ def new_bundle(
             connection.close()
         _check_target(path, overwrite)  # writing takes a while
         try:
-            _sync(partial)
+            sync(partial)
             partial.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
         except OSError as error:
             raise _not_written(path, error) from error
     finally:
@@ -160,7 +160,8 @@ def _check_target(path: Path, overwrite: bool) -> None:
         raise BundleError(f"{path} is there already; name another file, or overwrite it")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """A file, or the names in a folder, on the disk and not only in the kernel."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
