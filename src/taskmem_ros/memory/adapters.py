@@ -222,7 +222,9 @@ class AdapterRows:
             return _use(db)
 
     def count_adapter_start(self) -> int:
-        """An agent starts with an adapter on probation: how often that is by now since it was taken over."""
+        """An agent starts with an adapter on probation: how often that is by now, since it was taken over or
+        an agent last ended in good order.
+        """
         with self._connections.write() as db:
             starts = int(_get(db, "adapter_starts") or 0) + 1
             _put(db, "adapter_starts", str(starts))
