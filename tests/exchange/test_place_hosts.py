@@ -28,7 +28,9 @@ from pathlib import Path
 from taskmem_ros.exchange.card import BundleCard
 from taskmem_ros.exchange.place import Place
 from taskmem_ros.exchange.place_errors import PlaceError
+from taskmem_ros.exchange.transport import patience as waits
 
+waits.LONGEST_WAIT_S = 1.0  # how long tries lie apart is for other tests; here it would be most of the time
 url, options, card, path, patience, verb = json.loads(sys.argv[1])
 asked = False
 def progress(done, total, what):
