@@ -23,11 +23,11 @@ REQUIRED = (WEIGHTS_FILE, CONFIG_FILE)
 FILES = (*REQUIRED, README_FILE, GATE_FILE)  # all that a package may have beside manifest and signature
 STEER, LORA = "steer", "lora"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of robots, adapters, keys: safe as a file's name
+TASK_UID = re.compile(NAME.pattern + r"/[0-9]{1,19}")
 NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit"
 
 _KEY = re.compile(r"[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[0-9]{1,19}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _INT64 = 2**63
 
@@ -227,7 +227,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "files": (_are_files, f"bytes and sha256 of {', '.join(REQUIRED)} or more of {', '.join(FILES)}"),
     "metrics": (_are_metrics, "at most 200 names with finite numbers or texts of one line"),
     "questions": (_all(_is_question, 1000), "at most 1000 texts of at most 4000 characters"),
-    "tasks": (_all(_is_match(_TASK), 10_000), "at most 10000 of STORE_ID/TASK_ID"),
+    "tasks": (_all(_is_match(TASK_UID), 10_000), "at most 10000 of STORE_ID/TASK_ID"),
     "bundles": (_all(_is_match(NAME), 10_000), f"at most 10000, each {NAME_RULE}"),
     "robots": (_all(_is_match(NAME), 1000), f"at most 1000, each {NAME_RULE}"),
     "created_ns": (_is_int(0, _INT64), "nanoseconds since 1970"),

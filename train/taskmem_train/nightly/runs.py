@@ -21,6 +21,7 @@ from taskmem_ros.exchange.manifest import (
     GATE_FILE,
     LORA,
     NAME,
+    TASK_UID,
     WEIGHTS_FILE,
     AdapterManifest,
     next_id,
@@ -37,7 +38,6 @@ from taskmem_train.nightly.settings import NightlyConfig
 from taskmem_train.phase_two.fit import phase_two
 
 RUNS, GATED, NOTES_FILE = "runs", "passed", "notes.json"
-_TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[0-9]{1,19}")
 
 
 class Runner:
@@ -129,7 +129,7 @@ class Runner:
             layer=None if report["kind"] == LORA else layer_of(passed / CONFIG_FILE),
             metrics=metrics(report),
             questions=tuple(question[:4000] for question in report["questions"]),
-            tasks=tuple(uid for uid in run.plan.learn if _TASK.fullmatch(uid)),
+            tasks=tuple(uid for uid in run.plan.learn if TASK_UID.fullmatch(uid)),
             bundles=tuple(id for id in run.plan.bundle_ids if NAME.fullmatch(id)),
             robots=() if together else run.plan.robots,
             created_ns=run.created_ns,
