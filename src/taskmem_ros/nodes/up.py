@@ -140,13 +140,13 @@ class Supervisor:
 
     def _end(self, children: Sequence[Child]) -> int:
         children = [child for child in children if child.ended() is None]
+        sign = self._signal or signal.SIGINT
         for child in children:
-            child.stop(self._signal or signal.SIGINT)
+            child.stop(sign)
         deadline = time.monotonic() + GRACE_S
-        code = 0
-        for child in children:
-            code = code or _shell_code(child.wait(deadline - time.monotonic()))
-        return code
+        codes = [child.wait(deadline - time.monotonic()) for child in children]
+        # One that was still importing has no handler yet and ends by the signal itself, as it was asked to.
+        return next((_shell_code(code) for code in codes if code not in (0, -sign)), 0)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._signal = number
