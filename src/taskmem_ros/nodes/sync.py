@@ -212,9 +212,9 @@ class TaskmemSync(ManagedNode):
             return
         leaves = {
             "tasks": "questions, answers and feedback; no memories and no pictures, so that nothing can be "
-            "learned from them elsewhere (contents:=frames would let pictures out)",
+            "learned from them elsewhere (contents: frames in params_file lets pictures out)",
             "memories": "questions, answers, feedback and the memories around; no pictures, so that nothing "
-            "can be learned from them elsewhere (contents:=frames would let pictures out)",
+            "can be learned from them elsewhere (contents: frames in params_file lets pictures out)",
             "frames": "questions, answers, feedback, memories and pictures",
         }[values["contents"]]
         robot = robot_name(values, self.get_namespace())
