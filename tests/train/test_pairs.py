@@ -139,6 +139,15 @@ def test_lengths_differ_by_little():
     assert made(chain, "abc", PairRules(21), length=tokens) == ("a", "c")
     assert made(chain, "abc", PairRules(21, 0.2), length=tokens) == ("a", "b")
     assert made(chain, "abc", PairRules(5), length=tokens) == "length"
+
+
+def test_the_chosen_one_may_be_bound_to_be_no_longer():
+    tokens = {"a": 14, "b": 10, "c": 13}.get
+    chain = Beats("a>b", "b>c")
+    assert made(chain, "abc", length=tokens) == ("a", "c")
+    assert made(chain, "abc", PairRules(longer=1), length=tokens) == ("a", "c")
+    assert made(chain, "abc", PairRules(longer=0), length=tokens) == ("b", "c"), "shorter is no fault"
+    assert made(Beats("a>b"), "ab", PairRules(longer=3), length=tokens) == "length"
     assert made(chain, "abc", PairRules(1), length=lambda text: 7) == ("a", "c")
 
 

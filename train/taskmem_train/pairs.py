@@ -52,13 +52,15 @@ class PairRules:
     """How alike in length the two texts of a pair are: length would otherwise be taken for what is preferred.
 
     length_difference: they differ by fewer tokens than this. length_share: and by less than this share of the
-    longer one, in (0, 1]; None is any. true_only: nothing is chosen that states anything untrue; else its
-    quality is at least that of the other.
+    longer one, in (0, 1]; None is any. longer: the chosen one has at most so many tokens more; None is any,
+    but where helpful texts are the longer ones, memories grow with what is learned. true_only: nothing is
+    chosen that states anything untrue; else its quality is at least that of the other.
     """
 
     length_difference: int = 20
     length_share: float | None = None
     true_only: bool = False
+    longer: int | None = None
 
     def __post_init__(self) -> None:
         if self.length_difference < 1:
@@ -269,6 +271,8 @@ def _failure(
     if chosen.grade.score < rejected.grade.score or (rules.true_only and not chosen.grade.ok):
         return QUALITY
     few, many = sorted((length(chosen.text), length(rejected.text)))
+    if rules.longer is not None and length(chosen.text) - length(rejected.text) > rules.longer:
+        return LENGTH
     limit = rules.length_difference
     if rules.length_share is not None:
         limit = min(limit, rules.length_share * many)

@@ -78,9 +78,9 @@ def parser() -> argparse.ArgumentParser:
         "--roles", nargs=2, default=["finder", "steward"], choices=list(ROLES), metavar="ROLE",
         help="what it is asked for at first, and later (default: finder steward)",
     )  # fmt: skip
-    parser.add_argument("--clips", type=int, default=16, help="10 s clips of a part of a day (default: 16)")
-    parser.add_argument("--parts", type=int, default=4, help="of a day, each with questions (default: 4)")
-    parser.add_argument("--questions", type=int, default=12, help="after each part (default: 12)")
+    parser.add_argument("--clips", type=int, default=24, help="10 s clips of a part of a day (default: 24)")
+    parser.add_argument("--parts", type=int, default=3, help="of a day, each with questions (default: 3)")
+    parser.add_argument("--questions", type=int, default=16, help="after each part (default: 16)")
     parser.add_argument("--speed", type=float, default=10.0, help="home seconds per second (default: 10)")
     parser.add_argument("--model", default="demo", help="hub id or folder of a Qwen3-VL (default: demo)")
     parser.add_argument(

@@ -131,7 +131,8 @@ def choose_pairs(
     questions = [task.question for task in source.tasks]
     if identity:  # else it costs nothing to ask again
         judge = KeptJudge(judge, ledger, identity)
-    rules = PairRules(config.length_difference, true_only=config.true_only)
+    longer = config.longer if config.longer >= 0 else None
+    rules = PairRules(config.length_difference, true_only=config.true_only, longer=longer)
     pairs, counts = make_pairs(groups, questions, judge, length, rules)
     # First those of contexts in which nothing helps: there an adapter would learn to see what it hopes for.
     of_pairs = {pair.context_id for pair in pairs}

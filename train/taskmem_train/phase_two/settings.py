@@ -46,6 +46,7 @@ class LearnConfig:
         0.5, "pairs of a true memory over a false one, for each pair of the judge's"
     )
     length_difference: int = _setting(8, "tokens by which the two of a pair differ less")
+    longer: int = _setting(-1, "tokens that the better one of a pair may have more; -1: any")
     adapter: str = _setting("lora", "steer: one vector after one layer; lora", choices=ADAPTERS)
     layer: int = _setting(-1, "of steer, 0-based; -1: at 0.46 of the depth, as in TaskMem")
     rank: int = _setting(8, "of lora")
