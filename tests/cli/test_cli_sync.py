@@ -85,6 +85,8 @@ def test_interrupted_it_leaves_no_process(database, sign, environment):
             env=environment,
             stderr=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C reaches this process and not what it started
+            # As in a terminal, also where these tests run in the background of a shell, which ignores it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         silent.settimeout(120)
         connection, _ = silent.accept()

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "taskmem_ros.exchange.round")
 END_S = 5.0  # until a killed child is gone; one that hangs in a disk's driver may never be
+LOG_S = 2.0  # for the last lines of one that ended
 LINE_BYTES = 1_000_000  # of what a child says at once
 TAIL_LINES = 20
 
@@ -212,8 +213,12 @@ class RoundChild:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        for read in (self._read_lines, self._read_log):
-            threading.Thread(target=read, args=(process,), daemon=True, name="taskmem-round").start()
+        lines, self._log = (
+            threading.Thread(target=read, args=(process,), daemon=True, name="taskmem-round")
+            for read in (self._read_lines, self._read_log)
+        )
+        lines.start()
+        self._log.start()
         with contextlib.suppress(BrokenPipeError):  # it ended at once; its log will tell
             # By a pipe: what stands on a command line can be read by every user. The pipe stays open: by its
             # end the child learns that nobody waits for it any more.
@@ -254,6 +259,7 @@ class RoundChild:
         why = self._stopped
         if not why:
             code = self._wait()
+            self._log.join(LOG_S)  # its last words may be under way; what it started may hold the pipe
             how = f"was killed by signal {-code}" if code and code < 0 else f"ended with code {code}"
             last = self._tail[-1] if self._tail else "it said nothing"
             why = f"The round's process {how} before it was done: {last}"
