@@ -19,8 +19,8 @@ import phase_two_parts as parts
 import torch
 from phase_two_lab import SMALL, Lab, Scale
 from taskmem_train.bench.report import Result
-from taskmem_train.roles import ROLES
 
+from taskmem_ros.home import ROLES
 from taskmem_ros.policy import MemoryPolicy
 
 PARTS = ("roles", "changing", "mixed", "ablations")

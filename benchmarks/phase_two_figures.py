@@ -9,7 +9,8 @@ from statistics import mean
 import matplotlib
 import phase_two_parts as parts
 from taskmem_train.bench.report import Result
-from taskmem_train.roles import ROLES
+
+from taskmem_ros.home import ROLES
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

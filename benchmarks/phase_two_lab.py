@@ -13,8 +13,8 @@ from taskmem_train.bench.home import home_dataset
 from taskmem_train.bench.run import System
 from taskmem_train.phase_two.fit import ADAPTER, phase_two
 from taskmem_train.phase_two.settings import PhaseTwoConfig
-from taskmem_train.roles import ROLES
 
+from taskmem_ros.home import ROLES
 from taskmem_ros.policy import MemoryPolicy
 
 # Homes that clips are learned from, that recent questions are about, and that are held out: never the same.

@@ -15,9 +15,9 @@ from taskmem_train.contexts import Context, live
 from taskmem_train.demo.samples import LIST_INSTRUCTION
 from taskmem_train.home import home_stream
 from taskmem_train.judges.truth import HomeTruth
-from taskmem_train.roles import ROLES
 from taskmem_train.rollout import Sampler
 
+from taskmem_ros.home import ROLES
 from taskmem_ros.policy import Draft
 
 PHASE_ONE, PHASE_TWO, PROMPT = "Phase One", "Phase Two", "task prompt"

@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from taskmem_train.demo.samples import SeenClip, choose_facts, watch
-from taskmem_train.roles import ROLES
 
 from taskmem_ros.clips import Clip
 from taskmem_ros.exchange import Bundle
 from taskmem_ros.exchange.card import BundleCard
 from taskmem_ros.exchange.place import Place
-from taskmem_ros.home import STEP_NS, HomeSim, look_up, memory_text, queries_about
+from taskmem_ros.home import ROLES, STEP_NS, HomeSim, look_up, memory_text, queries_about
 from taskmem_ros.memory import Feedback, Memory, Task
 
 HOME = 7_700_001

@@ -9,9 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from taskmem_ros.home import STEP_NS, Fact, HomeQuestion, HomeSim, look_up, queries_about, visible_facts
+from taskmem_ros.home import (
+    ROLES,
+    STEP_NS,
+    Fact,
+    HomeQuestion,
+    HomeSim,
+    look_up,
+    queries_about,
+    visible_facts,
+)
 from taskmem_train.demo.samples import TRAIN_SEEDS, SeenClip, watch
-from taskmem_train.roles import ROLES
 
 STREAM_CLIPS = 12  # two minutes: the robot comes through most rooms once
 

@@ -22,10 +22,9 @@ from taskmem_train.bench.together import BatchedPolicy
 from taskmem_train.bench.types import context_id
 from taskmem_train.cli import main
 from taskmem_train.contexts import Context
-from taskmem_train.roles import ROLES
 from transformers import AutoModelForImageTextToText
 
-from taskmem_ros.home import is_right, look_up, read_memory
+from taskmem_ros.home import ROLES, is_right, look_up, read_memory
 from taskmem_ros.memory import Store
 from taskmem_ros.policy.load import file_hash, find_checkpoint
 from taskmem_ros.policy.steer import steer_config

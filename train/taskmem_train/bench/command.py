@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from taskmem_ros.clips import ClipSettings
+from taskmem_ros.home import ROLES
 from taskmem_ros.policy import MemoryPolicy
 from taskmem_ros.recall.endpoint import Endpoint
 from taskmem_train.bench.bundle import bundle_dataset
@@ -22,7 +23,6 @@ from taskmem_train.bench.settings import BenchConfig
 from taskmem_train.bench.systems import DescribeEverything, PolicyMemorizer, RecentQuestions, TaskPrompt
 from taskmem_train.bench.types import Dataset
 from taskmem_train.prompts import PromptBatch
-from taskmem_train.roles import ROLES
 from taskmem_train.seeds import seed_range
 
 HOME_CLIPS_SEEN = 512

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from taskmem_ros.clips import Clip
-from taskmem_ros.home import Fact, Query, look_up, memory_text, queries_about
+from taskmem_ros.home import ROLES, Fact, Query, look_up, memory_text, queries_about
 from taskmem_ros.policy import Draft
 from taskmem_train.bench.types import FIRST_DAY_NS, Dataset, Question, StreamItem, digest
 from taskmem_train.contexts import Context
 from taskmem_train.demo.samples import LIST_INSTRUCTION, MAX_FACTS
 from taskmem_train.home import STREAM_CLIPS, home_stream, recent_questions, role_questions
-from taskmem_train.roles import ROLES
 
 MORNING_NS = FIRST_DAY_NS + 8 * 3600 * 1_000_000_000  # when the demo home's clock stands at zero
 RECENT_SEEDS = range(6_500_000, 6_500_040)  # homes whose questions a robot was asked before

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from taskmem_ros.home import ROLES
 from taskmem_train.bench.settings import JUDGES
 from taskmem_train.gate.measures import FEW_STREAMS
 from taskmem_train.gate.rules import GateRules
-from taskmem_train.roles import ROLES
 
 QUALITIES = ("none", "endpoint", "local")
 HELD_OUT = OTHER, REST = ("other", "rest")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-from taskmem_train.roles import ROLES
+from taskmem_ros.home import ROLES
 
 ADAPTERS, JUDGES, QUALITIES = ("steer", "lora"), ("truth", "answerability", "local", "endpoint", "random"), (
     "truth", "local", "endpoint", "none",
