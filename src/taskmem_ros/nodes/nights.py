@@ -40,6 +40,7 @@ from .stage import PlayFailed, Stage, play, shown
 START_S = 180.0
 ASK_S = 40.0
 NIGHT_S = 1500.0
+MOST_NIGHTS = 3  # for one role
 SYNC_S = 300.0
 MS = 1_000_000  # ns; the command line takes times of this grain
 DAY_NS = 24 * 3600 * 1_000_000_000
@@ -118,10 +119,10 @@ class _Nights:
         parts = self._options.parts
         self._open()
         self._day([first] * parts)
-        before = self._night()
+        before = self._learned(first)
         self._day([first] * (parts - 1) + [second] * (parts - 1))
         gains = [self._compare(first, before)]
-        after = self._night()
+        after = self._learned(second)
         self._day([second] * (parts - 1))
         gains.append(self._compare(second, after))
         self._stage.end()
@@ -242,11 +243,23 @@ class _Nights:
         of_day = [end for end in self._ends.values() if start_ns < end - self._sim.epoch_ns <= end_ns]
         return start_ns, max(of_day, default=start_ns + self._sim.epoch_ns) - self._sim.epoch_ns
 
-    def _night(self) -> Path:
-        """Out with the tasks, train, in with the adapter; returns its folder on the robot."""
-        number = len(self._days)
-        self._say.title(f"Night {number}")
-        before = self._in_use()
+    def _learned(self, role: str) -> Path:
+        """Nights until one gives an adapter; its folder on the robot. A refusal costs another day."""
+        for _ in range(MOST_NIGHTS - 1):
+            if adapter := self._night():
+                return adapter
+            self._say.step("the gate let nothing through, the robot goes on as it is: another day like it")
+            self._day([role] * self._options.parts)
+        if adapter := self._night():
+            return adapter
+        raise PlayFailed(f"in {MOST_NIGHTS} nights nothing was published for the {role}; see the reports.")
+
+    def _night(self) -> Path | None:
+        """Out with the tasks, train, in with the adapter; its folder on the robot, None if none was let
+        through.
+        """
+        self._say.title(f"Night {len(self._days)}")
+        before, published = self._in_use(), self._published()
         self._say.step(f"robot: {self._sync_once()}")
         recipe = self._options.recipe or str(_recipe())
         self._say.step(f"workstation: at work for some minutes; follow it in {shown(Path(self._log.name))}")
@@ -254,11 +267,10 @@ class _Nights:
             "taskmem_train.cli", "nightly", self._workstation, "--exchange", self._exchange.as_uri(),
             "--key", self._key, "--config", recipe, "--home-seed", self._options.seed,
         )  # fmt: skip
-        decisions = self._new_decisions()
-        for line in decisions:
+        for line in self._new_decisions():
             self._say.step(f"workstation: {line}")
-        if len(list(self._exchange.glob("adapters/*/manifest.sig"))) < number:
-            raise PlayFailed(f"the workstation published nothing in night {number}; see its report.")
+        if self._published() == published:
+            return None
         self._say.step(f"robot: {self._sync_once()}")
         self._stage.wait(
             lambda: (
@@ -267,11 +279,15 @@ class _Nights:
                 and self._in_use() != before
             ),
             SYNC_S,
-            f"the robot took no adapter over in night {number}; "
+            "the robot did not take the adapter over; "
             f"it says: {self._status.message if self._status else 'nothing'}",
         )
         self._say.step(f"robot: {self._status.message}")
         return self._database.parent / "adapters" / self._status.adapter
+
+    def _published(self) -> int:
+        """How many adapters are in the exchange."""
+        return len(list(self._exchange.glob("adapters/*/manifest.sig")))
 
     def _sync_once(self) -> str:
         reply = self._stage.call(self._sync, Trigger.Request(), SYNC_S)
