@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskmem_ros.durable import sync
 from taskmem_ros.exchange.keys import KEYRING, Keyring
 from taskmem_ros.exchange.manifest import AdapterManifest, PackageError
 from taskmem_ros.exchange.notebook import BROKEN, REFUSED, Notebook, Seen
@@ -237,10 +238,6 @@ def _remove(path: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """A folder with the files in it on the disk, not only in the kernel."""
+    """A folder with the files in it."""
     for path in (*(path for path in folder.iterdir() if path.is_file()), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from taskmem_ros.durable import sync
 from taskmem_ros.exchange.build import LONG_NS, Span, add_memories, is_known, newest_writer
 from taskmem_ros.exchange.bundle import Bundle
 from taskmem_ros.exchange.card import BundleCard
@@ -22,7 +23,7 @@ from taskmem_ros.exchange.local import about_file
 from taskmem_ros.exchange.manifest import NAME_RULE
 from taskmem_ros.exchange.names import bundle_stem, is_name
 from taskmem_ros.exchange.types import CONTENTS, FRAMES, MEMORIES, TASKS, BundleError, Manifest
-from taskmem_ros.exchange.writer import About, BundleWriter, new_bundle, sync
+from taskmem_ros.exchange.writer import About, BundleWriter, new_bundle
 from taskmem_ros.memory import Feedback, Store, Task
 from taskmem_ros.memory.outgoing import Outgoing
 from taskmem_ros.memory.ring import ClipRing, KeptClip

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from taskmem_ros.durable import write_folder
 from taskmem_ros.exchange.adapter_config import check_config
 from taskmem_ros.exchange.keys import SIGNATURE_BYTES, Keyring, SigningKey, UntrustedKey
 from taskmem_ros.exchange.manifest import (
@@ -167,7 +167,8 @@ def pack(
         _check_content(files, manifest, limits)
     folder = out / manifest.id
     with _sentences(folder, "make room, or choose another folder"):
-        _write_folder(folder, files)
+        if write_folder(folder, files):
+            raise PackageError("it is there already with something else; give the adapter another id")
     return folder
 
 
@@ -256,44 +257,3 @@ def _read_path(path: Path, most: int) -> bytes:
             "smaller one"
         )
     return path.read_bytes()
-
-
-def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    if os.path.lexists(folder):
-        return _check_same(folder, files)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        for name, data in files.items():
-            with (partial / name).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        _sync(partial)
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-            return _check_same(folder, files)  # another one was quicker
-        return _sync(folder.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_same(folder: Path, files: Mapping[str, bytes]) -> None:
-    found = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
-    if found.keys() != files.keys() or any(
-        not found[name].is_file() or found[name].read_bytes() != data for name, data in files.items()
-    ):
-        raise PackageError("it is there already with something else; give the adapter another id")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from taskmem_ros.clips import Clip, Gap
 from taskmem_ros.clips.jpeg import JpegClip
+from taskmem_ros.durable import sync
 from taskmem_ros.exchange import rows
 from taskmem_ros.exchange.types import CONTENTS, FORMAT, FRAMES, BundleError
 from taskmem_ros.memory import Feedback, Memory, Task
@@ -158,12 +159,3 @@ def _check_target(path: Path, overwrite: bool) -> None:
         raise BundleError(f"there is no folder {path.parent}; make it, or name another")
     if path.exists() and not overwrite:
         raise BundleError(f"{path} is there already; name another file, or overwrite it")
-
-
-def sync(path: Path) -> None:
-    """A file, or the names in a folder, on the disk and not only in the kernel."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from taskmem_ros.durable import sync
 from taskmem_ros.memory.database import Connections
 from taskmem_ros.memory.types import StoreError
 
@@ -39,10 +40,10 @@ class Backups:
             self._copy(partial, progress)
             _check(partial)
             partial.chmod(self._connections.path.stat().st_mode & 0o777)
-            _sync(partial)
+            sync(partial)
             self._check_target(target, overwrite)  # a copy takes a while
             partial.replace(target)
-            _sync(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise StoreError(f"The copy {target} cannot be written ({error.strerror or error}).") from error
         finally:
@@ -103,11 +104,3 @@ def _check(copy: Path) -> None:
         raise StoreError(
             f"The copy is not whole ({found}), so it is not kept; run `taskmem doctor` on the store."
         )
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

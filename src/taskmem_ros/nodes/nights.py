@@ -113,6 +113,7 @@ class _Nights:
         self._days: list[int] = []  # start of each, world time
         self._status: msg.AdapterStatus | None = None
         self._asked: list[list[Asked]] = []  # of each day
+        self._decisions = 0  # lines of the workstation's log that were shown
 
     def run(self) -> int:
         first, second = self._options.roles
@@ -245,13 +246,12 @@ class _Nights:
 
     def _learned(self, role: str) -> Path:
         """Nights until one gives an adapter; its folder on the robot. A refusal costs another day."""
-        for _ in range(MOST_NIGHTS - 1):
+        for number in range(MOST_NIGHTS):
+            if number:
+                self._say.step("the gate let nothing through, the robot goes on as it is: another such day")
+                self._day([role] * self._options.parts)
             if adapter := self._night():
                 return adapter
-            self._say.step("the gate let nothing through, the robot goes on as it is: another day like it")
-            self._day([role] * self._options.parts)
-        if adapter := self._night():
-            return adapter
         raise PlayFailed(f"in {MOST_NIGHTS} nights nothing was published for the {role}; see the reports.")
 
     def _night(self) -> Path | None:
@@ -298,7 +298,7 @@ class _Nights:
     def _new_decisions(self) -> list[str]:
         path = self._workstation / "decisions.log"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        known, self._decisions = getattr(self, "_decisions", 0), len(lines)
+        known, self._decisions = self._decisions, len(lines)
         return lines[known:]
 
     def _compare(self, role: str, adapter: Path) -> tuple[str, float, float, int]:
@@ -359,7 +359,7 @@ class _Nights:
                 f"  the same frames with the adapter fitted to the {role}'s questions: {without:.0%} -> "
                 f"{within:.0%} of {questions}"
             )
-        say.line(f"Reports of both nights: {shown(self._workstation / 'reports')}")
+        say.line(f"Reports of the nights: {shown(self._workstation / 'reports')}")
         say.line(f"  taskmem adapters list --database {shown(self._database)}")
         least = self._options.gain / 100
         poor = [role for role, without, within, _ in gains if within - without <= least]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import torch
 
+from taskmem_ros.durable import sync, write_file, write_folder
 from taskmem_ros.policy.adapter import CONFIG_FILE, WEIGHTS_FILE, Adapter
 from taskmem_train.gate.card import card
 from taskmem_train.gate.report import GateReport
@@ -28,25 +28,10 @@ def publish(adapter_folder: str | Path, out: str | Path, report: GateReport) -> 
     check_adapter(adapter_folder)
     files = {name: (adapter_folder / name).read_bytes() for name in (CONFIG_FILE, WEIGHTS_FILE)}
     files |= {REPORT_FILE: report.json().encode(), CARD_FILE: card(report).encode()}
-    if os.path.lexists(out):
-        return _same(out, files)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        for name, content in files.items():
-            _write(partial / name, content)
-        _sync(partial)
-        try:
-            partial.rename(out)
-        except OSError:
-            if not out.exists():
-                raise
-            return _same(out, files)  # another one was quicker
-        _sync(out.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    if other := write_folder(out, files):
+        raise ValueError(
+            f"{out} is there already with something else ({', '.join(other)}); publish to another folder"
+        )
     return out
 
 
@@ -68,40 +53,9 @@ def refuse(run_folder: str | Path, report: GateReport) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{REFUSED_FILE}.{os.getpid()}.partial"
     try:
-        _write(partial, report.json().encode())
+        write_file(partial, report.json().encode())
         partial.replace(folder / REFUSED_FILE)
-        _sync(folder)
+        sync(folder)
     finally:
         partial.unlink(missing_ok=True)
     return folder / REFUSED_FILE
-
-
-def _same(out: Path, files: dict[str, bytes]) -> Path:
-    """`out`, where it holds exactly these files."""
-    found = {path.name: path for path in out.iterdir()} if out.is_dir() else {}
-    other = [name for name, content in files.items() if not _holds(found.get(name), content)]
-    other += sorted(found.keys() - files.keys())
-    if other:
-        raise ValueError(
-            f"{out} is there already with something else ({', '.join(other)}); publish to another folder"
-        )
-    return out
-
-
-def _holds(path: Path | None, content: bytes) -> bool:
-    return path is not None and path.is_file() and path.read_bytes() == content
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
