@@ -41,7 +41,7 @@ block: 2
 def test_two_nights_change_what_writes_the_memories(ros, demo_model):
     recipe, folder = ros.folder / "recipe.yaml", ros.folder / "nights"
     recipe.write_text(RECIPE, encoding="utf-8")
-    given = {"clips": 4, "parts": 2, "questions": 8, "gain": -101, "limit": 1100}
+    given = {"homes": 2, "clips": 4, "questions": 8, "gain": -101, "limit": 1100}
     options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     play = ros.run("taskmem_ros.cli", "nights", *options, "--recipe", str(recipe), "--folder", str(folder))
     assert play.wait(1150.0) == 0, play.output()

@@ -39,7 +39,7 @@ LOOSE = {
     "max_failed_gain": 1.0,
 }  # fmt: skip
 TINY = NightlyConfig(
-    exchange="", key="", home_seed=HOME, judge="truth", device="cpu", dtype="float32", bf16=False,
+    exchange="", key="", home_seed=(str(HOME),), judge="truth", device="cpu", dtype="float32", bf16=False,
     questions=2, contexts=4, candidates=4, max_new_tokens=48, length_difference=20, truth_pairs=1.0, rank=2,
     steps=3, batch=1, accumulation=1, warmup=0, save_steps=1, block=2, repeats=1, min_questions=4,
     min_new_tasks=3, **LOOSE,

@@ -149,12 +149,12 @@ def test_bad_settings_are_refused(change, said):
 
 
 def test_settings_reach_training_and_gate_and_are_kept_with_the_run():
-    config = replace(CONFIG, home_seed=7, judge="truth", rank=3, robots=("r",))
+    config = replace(CONFIG, home_seed=("7",), judge="truth", rank=3, robots=("r",))
     learn = config.to_learn(("a.bundle",), ("s/1",))
-    assert (learn.rank, learn.quality, learn.tasks, learn.home_seed) == (3, "truth", ("s/1",), 7)
+    assert (learn.rank, learn.quality, learn.tasks, learn.home_seed) == (3, "truth", ("s/1",), ("7",))
     gate = config.to_gate(("a.bundle",), ("s/2",), name="n", publish="p", in_use="")
     assert (gate.min_questions, gate.confidence, gate.block, gate.tasks) == (20, 0.9, 4, ("s/2",))
-    assert (gate.held_out, gate.quality, gate.home_seed) == ("rest", "none", 7)
+    assert (gate.held_out, gate.quality, gate.home_seed) == ("rest", "none", ("7",))
     kept = json.loads(settings_of(config))
     assert not {"exchange", "key", "keyring"} & kept.keys()
     now = replace(CONFIG, exchange="/elsewhere", rank=5)
@@ -175,7 +175,7 @@ def test_the_recipes_are_settings(path):
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     NightlyConfig(
-        exchange="/x", key="k", **values | ({"home_seed": 1} if values.get("judge") == "truth" else {})
+        exchange="/x", key="k", **values | ({"home_seed": ("1",)} if values.get("judge") == "truth" else {})
     )
 
 

@@ -17,9 +17,9 @@ from taskmem_train.gate import GateConfig
 from taskmem_train.gate.held_out import _first_life, repeated
 from taskmem_train.gate.measures import FEW_STREAMS, blocks
 from taskmem_train.gate.trained import TrainedRun, held_out_tasks
-from taskmem_train.home import shown_in
 from taskmem_train.phase_two.settings import PhaseTwoConfig
 from taskmem_train.phase_two.sources import read_source
+from taskmem_train.shown import ShownHomes
 
 from taskmem_ros.exchange import Bundle
 from taskmem_ros.home import HomeSim
@@ -39,7 +39,7 @@ def bundles(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def config(bundles, **more) -> PhaseTwoConfig:
-    values = {"judge": "truth", "quality": "truth", "home_seed": HOME} | more
+    values = {"judge": "truth", "quality": "truth", "home_seed": (str(HOME),)} | more
     return PhaseTwoConfig(bundle=tuple(map(str, bundles)), **values)
 
 
@@ -59,11 +59,11 @@ def test_the_demo_homes_truth_is_that_of_the_robots_camera(bundles):
     seen = watch(HomeSim(HOME), 0, CLIPS, random.Random(0))
     assert [source.facts[context.id] for context in source.contexts] == [one.facts for one in seen]
     with pytest.raises(ValueError, match="the pictures of 5 ns are of no 10 s of home"):
-        shown_in(HOME, [5])
+        ShownHomes(other=HOME).facts("camera", [5])
     with pytest.raises(ValueError, match="name the home that it shows with --home-seed"):
-        config(bundles, home_seed=-1)
+        config(bundles, home_seed=())
     with pytest.raises(ValueError, match="--tasks and --home-seed are about bundles"):
-        PhaseTwoConfig(home="finder", home_seed=3)
+        PhaseTwoConfig(home="finder", home_seed=("3",))
 
 
 def test_some_contexts_of_a_bundle_are_the_same_as_all_of_them(bundles):
@@ -98,7 +98,7 @@ def test_feedback_of_a_later_bundle_makes_an_answer_known(bundles):
 
 
 def test_of_the_demo_home_clips_and_questions_are_known(bundles):
-    data = bundle_dataset(bundles[1:], home_seed=HOME)
+    data = bundle_dataset(bundles[1:], homes=ShownHomes(other=HOME))
     (stream,) = data.streams
     starts = [clip.start_ns for clip in stream.observe()]
     seen = watch(HomeSim(HOME), 20, 3, random.Random(20))
@@ -128,7 +128,7 @@ def test_the_rest_of_the_tasks_is_held_out(bundles, run):
     assert named.left_out == 0 and len(named.dataset.skipped) == 1
     for change, said in (
         ({"held_out": "some"}, "held_out is 'some'"),
-        ({"home_seed": 1, "quality": "endpoint"}, "truth is known"),
+        ({"home_seed": ("1",), "quality": "endpoint"}, "truth is known"),
         ({"bundle": (), "home": "finder", "held_out": "rest"}, "are about bundles"),
         ({"block": -1}, "block is -1"),
     ):

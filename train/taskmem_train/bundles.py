@@ -18,7 +18,8 @@ from taskmem_ros.home import Fact, HomeQuestion, look_up
 from taskmem_ros.memory import Feedback, Memory, Task, known_answer
 from taskmem_ros.policy import Provenance
 from taskmem_train.contexts import Context, Memorizer, TrainingTask, live
-from taskmem_train.home import STREAM_CLIPS, HomeStream, home_stream, role_questions, shown_in
+from taskmem_train.home import STREAM_CLIPS, HomeStream, home_stream, role_questions
+from taskmem_train.shown import ShownHomes
 
 WINDOW = 5  # clips that the policy sees
 Span = tuple[str, int, int, int]  # camera, episode, start_ns, end_ns
@@ -99,14 +100,12 @@ def training_tasks(bundle: Bundle, known: Mapping[str, str | None] | None = None
     return found
 
 
-def seen_facts(found: Iterable[Context], seed: int) -> dict[str, tuple[Fact, ...]]:
-    """What the newest clip of each context shows of the home that a robot's camera saw (`home_camera` with
-    this seed): context id -> facts, for `HomeTruth`. Raises ValueError for clips of another home's time.
+def seen_facts(found: Iterable[Context], homes: ShownHomes) -> dict[str, tuple[Fact, ...]]:
+    """What the newest clip of each context shows of the homes that a robot's cameras saw: context id ->
+    facts, for `HomeTruth`. Raises ValueError for clips of another home's time.
     """
-    return {
-        context.id: shown_in(seed, [frame.stamp_ns for frame in context.clips[-1].frames])
-        for context in found
-    }
+    newest = [(context.id, context.clips[-1]) for context in found]
+    return {of: homes.facts(clip.camera, [frame.stamp_ns for frame in clip.frames]) for of, clip in newest}
 
 
 def home_facts(found: Iterable[Context], clips: int = STREAM_CLIPS) -> dict[str, tuple[Fact, ...]]:

@@ -11,13 +11,11 @@ from functools import lru_cache
 
 from taskmem_ros.home import (
     ROLES,
-    STEP_NS,
     Fact,
     HomeQuestion,
     HomeSim,
     look_up,
     queries_about,
-    visible_facts,
 )
 from taskmem_train.demo.samples import TRAIN_SEEDS, SeenClip, watch
 
@@ -78,25 +76,3 @@ def recent_questions(role: str, seeds: Sequence[int], count: int = 5) -> list[Ho
         if len(asked) >= count:
             break
     return asked[:count]
-
-
-@lru_cache(maxsize=8)
-def robots_home(seed: int) -> HomeSim:
-    """The home of a robot in the demo: the one that `home_camera` shows with this seed."""
-    return HomeSim(seed)
-
-
-def shown_in(seed: int, stamps_ns: Sequence[int]) -> tuple[Fact, ...]:
-    """What pictures that `home_camera` took of its home at these times show, by the home's own clock.
-
-    stamps_ns: of a clip's frames, ascending, as the camera sends them together with /clock. Raises ValueError
-    for times before the home began, and of no single step of it: those pictures are not of this home.
-    """
-    sim = robots_home(seed)
-    times = [stamp - sim.epoch_ns for stamp in stamps_ns]
-    if not times or times[0] < 0 or times[0] // STEP_NS != times[-1] // STEP_NS:
-        raise ValueError(
-            f"the pictures of {stamps_ns[0] if times else 'a clip without any'} ns are of no 10 s of home "
-            f"{seed}; give the home_seed of the robot's camera, or take another judge than truth"
-        )
-    return tuple(visible_facts(sim, times))

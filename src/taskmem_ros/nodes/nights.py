@@ -1,12 +1,11 @@
-"""`taskmem nights`: the whole loop in the demo home. The robot is asked things by day, a workstation learns
-from it by night, and the robot takes over what it learned; then its role changes.
+"""`taskmem nights`: the whole loop in demo homes. The robot goes from home to home and is asked things by
+day, a workstation learns from it by night, and the robot takes over what it learned; then its role changes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import shutil
 import subprocess
 import sys
@@ -20,39 +19,28 @@ from std_srvs.srv import Trigger
 from taskmem import msg, srv
 
 from taskmem_ros.exchange.keys import SigningKey
-from taskmem_ros.home import (
-    ROLES,
-    STEP_NS,
-    HomeQuestion,
-    HomeSim,
-    is_right,
-    look_up,
-    observations,
-    queries_about,
-)
-from taskmem_ros.memory import Store
+from taskmem_ros.home import ROLES, STEP_NS, HomeQuestion, is_right
 
 from . import qos
 from .conversions import nanoseconds
 from .demo_transcript import Transcript
 from .stage import PlayFailed, Stage, play, shown
+from .visits import Seen, Visit, Visits
 
 START_S = 180.0
 ASK_S = 40.0
 NIGHT_S = 1500.0
 MOST_NIGHTS = 3  # for one role
 SYNC_S = 300.0
-MS = 1_000_000  # ns; the command line takes times of this grain
-DAY_NS = 24 * 3600 * 1_000_000_000
+HOUR_NS = 3600 * 1_000_000_000
 ROBOT = "demo"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One question, its task on the robot, and whether the robot's answer was right."""
+    """One question, and whether the robot's answer was right."""
 
     role: str
-    task: int
     right: bool
 
 
@@ -62,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _clear(folder)
 
     def run(log: TextIO) -> int:
-        transcript.title("taskmem: days and nights of a robot in its demo home")
+        transcript.title("taskmem: days and nights of a robot in the demo homes")
         with Stage("nights", transcript, log, time.monotonic() + options.limit) as stage:
             return _Nights(options, transcript, stage, folder, log).run()
 
@@ -74,14 +62,14 @@ def parser() -> argparse.ArgumentParser:
         prog="taskmem nights",
         description="Two days and their nights: asked by day, learned by night, better.",
     )
-    parser.add_argument("--seed", type=int, default=2_000_003, help="which home (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=2_000_003, help="the first home (default: %(default)s)")
+    parser.add_argument("--homes", type=int, default=6, help="that it sees to (default: %(default)s)")
     parser.add_argument(
         "--roles", nargs=2, default=["finder", "steward"], choices=list(ROLES), metavar="ROLE",
         help="what it is asked for at first, and later (default: finder steward)",
     )  # fmt: skip
-    parser.add_argument("--clips", type=int, default=24, help="10 s clips of a part of a day (default: 24)")
-    parser.add_argument("--parts", type=int, default=3, help="of a day, each with questions (default: 3)")
-    parser.add_argument("--questions", type=int, default=16, help="after each part (default: 16)")
+    parser.add_argument("--clips", type=int, default=12, help="10 s clips of a visit (default: %(default)s)")
+    parser.add_argument("--questions", type=int, default=10, help="at its end (default: %(default)s)")
     parser.add_argument("--speed", type=float, default=10.0, help="home seconds per second (default: 10)")
     parser.add_argument("--model", default="demo", help="hub id or folder of a Qwen3-VL (default: demo)")
     parser.add_argument(
@@ -107,24 +95,23 @@ class _Nights:
         self._database, self._exchange = folder / "robot" / "memory.db", folder / "exchange"
         self._workstation, self._key = folder / "workstation", folder / "workstation.pem"
         self._keyring = folder / "robot" / "trusted_keys"
-        self._sim, self._rng = HomeSim(options.seed), random.Random(f"nights {options.seed}")
-        self._newest_ns = 0
-        self._ends: dict[int, int] = {}  # memory id -> end of its clip
-        self._days: list[int] = []  # start of each, world time
+        homes = range(options.seed, options.seed + options.homes)
+        self._visits = Visits(homes, f"nights {options.seed}")
         self._status: msg.AdapterStatus | None = None
         self._asked: list[list[Asked]] = []  # of each day
+        self._asked_ns = (0, 0)  # from when to when in the last round
         self._decisions = 0  # lines of the workstation's log that were shown
 
     def run(self) -> int:
         first, second = self._options.roles
-        parts = self._options.parts
         self._open()
-        self._day([first] * parts)
+        self._day(first)
         before = self._learned(first)
-        self._day([first] * (parts - 1) + [second] * (parts - 1))
+        self._day(first)
         gains = [self._compare(first, before)]
+        self._round(second)
         after = self._learned(second)
-        self._day([second] * (parts - 1))
+        self._day(second)
         gains.append(self._compare(second, after))
         self._stage.end()
         return self._finish(gains)
@@ -140,6 +127,7 @@ class _Nights:
         common = {"autostart": True, "database": str(self._database)}
         agent = common | {
             "use_sim_time": True,
+            "cameras": self._visits.cameras,
             "model": self._options.model,
             "frames.gigabytes": 0.5,
             "adapters.keyring": str(self._keyring),
@@ -165,53 +153,55 @@ class _Nights:
             self._stage.wait(client.service_is_ready, START_S, f"{client.srv_name} did not appear")
 
     def _on_memory(self, memory: msg.Memory) -> None:
-        self._ends[memory.id] = nanoseconds(memory.end)
-        self._newest_ns = max(self._newest_ns, nanoseconds(memory.end))
+        seen = Seen(memory.camera, nanoseconds(memory.start), nanoseconds(memory.end))
+        self._visits.note(memory.id, seen)
 
     def _on_status(self, status: msg.AdapterStatus) -> None:
         self._status = status
 
-    def _day(self, roles: Sequence[str]) -> None:
-        """A day of as many parts as there are roles; after each, that role's questions."""
-        start_ns = len(self._days) * DAY_NS
-        self._days.append(start_ns)
+    def _day(self, role: str) -> None:
+        """A day that begins with a round."""
         self._asked.append([])
-        self._say.title(f"Day {len(self._days)}")
+        self._say.title(f"Day {len(self._asked)}")
+        self._round(role)
+
+    def _round(self, role: str) -> None:
+        """A visit to each home; at the end of each that role's questions."""
+        asked: list[Asked] = []
+        visits = list(self._visits.round(len(self._asked) - 1, self._options.clips))
+        for number, visit in enumerate(visits, 1):
+            of_visit = self._visit(visit, role)
+            asked += of_visit
+            self._say.step(
+                f"home {number} of {len(visits)}: {self._options.clips} clips, remembered with "
+                f"{self._in_use()}; the {role}'s {len(of_visit)} questions: {_right(of_visit)} right"
+            )
+        end_ns = max(map(self._visits.remembered_until, visits)) + HOUR_NS
+        self._asked_ns = (visits[0].start_ns, end_ns)
+        self._asked[-1] += asked
+
+    def _visit(self, visit: Visit, role: str) -> list[Asked]:
         camera = self._stage.start(
             "home_camera",
             {
-                "seed": self._options.seed,
+                "camera": visit.camera,
+                "seed": visit.home.seed,
                 "speed": self._options.speed,
-                "start": start_ns / 1e9,
+                "start": visit.start_s,
                 "wait": True,
             },
+            quiet=True,
         )
-        for part, role in enumerate(roles, 1):
-            until_ns = start_ns + part * self._options.clips * STEP_NS
-            self._stage.wait(
-                lambda until_ns=until_ns: self._newest_ns >= self._sim.epoch_ns + until_ns,
-                self._stage.seconds_left,
-                f"day {len(self._days)} was not remembered in time",
-            )
-            asked = [self._ask_one(role, question) for question in self._questions(role, until_ns)]
-            self._asked[-1] += asked
-            right = sum(one.right for one in asked)
-            self._say.step(
-                f"{part * self._options.clips} clips seen, remembered with {self._in_use()}; "
-                f"the {role}'s {len(asked)} questions: {right} right"
-            )
+        until_ns = visit.start_ns + self._options.clips * STEP_NS
+        self._stage.wait(
+            lambda: self._visits.remembered_until(visit) >= until_ns,
+            self._stage.seconds_left,
+            f"{self._options.clips} clips of {visit.camera} were not remembered in time",
+        )
+        questions = self._visits.questions(visit, role, self._options.questions)
+        asked = [self._ask_one(role, question) for question in questions]
         self._stage.end(camera)
-
-    def _questions(self, role: str, until_ns: int) -> list[HomeQuestion]:
-        """What that role asks by then: of what was to be seen on this day."""
-        today = observations(self._sim, until_ns, self._days[-1])
-        queries = dict.fromkeys(query for facts in today for fact in facts for query in queries_about(fact))
-        chosen = [query for query in queries if query.form in ROLES[role]]
-        self._rng.shuffle(chosen)
-        return [
-            HomeQuestion(query.text(self._rng), query.kind, look_up(query, today).answer, query)
-            for query in chosen[: self._options.questions]
-        ]
+        return asked
 
     def _ask_one(self, role: str, question: HomeQuestion) -> Asked:
         """Ask it, and tell the robot whether its answer was right."""
@@ -219,53 +209,41 @@ class _Nights:
         reply = self._stage.call(self._ask, request, ASK_S)
         if reply.status in (reply.STATUS_FAILED, reply.STATUS_TIMED_OUT):
             raise PlayFailed(f"{question.text!r} was not answered: {reply.message}")
-        self._stage.wait(lambda: reply.watermark in self._ends, ASK_S, f"no memory {reply.watermark} came")
-        # The truth is what the camera had seen by the end of the newest memory that could be read.
-        until_ns = self._ends[reply.watermark] - self._sim.epoch_ns
-        truth = look_up(question.query, self._seen(until_ns)).answer
-        right = is_right(
-            HomeQuestion(question.text, question.kind, truth, question.query), reply.answer or None
+        self._stage.wait(
+            lambda: self._visits.knows(reply.watermark), ASK_S, f"no memory {reply.watermark} came"
         )
+        known = self._visits.with_truth(question, reply.watermark)
+        right = is_right(known, reply.answer or None)
         feedback = srv.GiveFeedback.Request(task_id=reply.question_id, source="the people of the home")
         feedback.verdict = feedback.VERDICT_RIGHT if right else feedback.VERDICT_WRONG
-        feedback.answer = "" if right else truth
+        feedback.answer = "" if right else known.answer or ""
         told = self._stage.call(self._feedback, feedback, ASK_S)
         if not told.success:
             raise PlayFailed(f"feedback on question {reply.question_id} was refused: {told.message}")
-        return Asked(role, reply.question_id, right)
-
-    def _seen(self, until_ns: int) -> list:
-        """What the camera saw on all days by then; it was off at night."""
-        ends = [*(start + DAY_NS for start in self._days[:-1]), until_ns]
-        spans = [self._camera_span(start, end) for start, end in zip(self._days, ends)]
-        return [facts for start, end in spans for facts in observations(self._sim, end, start)]
-
-    def _camera_span(self, start_ns: int, end_ns: int) -> tuple[int, int]:
-        of_day = [end for end in self._ends.values() if start_ns < end - self._sim.epoch_ns <= end_ns]
-        return start_ns, max(of_day, default=start_ns + self._sim.epoch_ns) - self._sim.epoch_ns
+        return Asked(role, right)
 
     def _learned(self, role: str) -> Path:
-        """Nights until one gives an adapter; its folder on the robot. A refusal costs another day."""
+        """Nights until one gives an adapter; its folder on the robot. Another one costs a day like it."""
         for number in range(MOST_NIGHTS):
             if number:
-                self._say.step("the gate let nothing through, the robot goes on as it is: another such day")
-                self._day([role] * self._options.parts)
+                self._say.step("nothing was published, the robot goes on as it is: another such day")
+                self._day(role)
             if adapter := self._night():
                 return adapter
-        raise PlayFailed(f"in {MOST_NIGHTS} nights nothing was published for the {role}; see the reports.")
+        raise PlayFailed(f"in {MOST_NIGHTS} nights nothing was published for the {role}; see the reports")
 
     def _night(self) -> Path | None:
-        """Out with the tasks, train, in with the adapter; its folder on the robot, None if none was let
-        through.
+        """Out with the tasks, train, in with the adapter; its folder on the robot, None if none was
+        published.
         """
-        self._say.title(f"Night {len(self._days)}")
+        self._say.title(f"Night {len(self._asked)}")
         before, published = self._in_use(), self._published()
         self._say.step(f"robot: {self._sync_once()}")
         recipe = self._options.recipe or str(_recipe())
         self._say.step(f"workstation: at work for some minutes; follow it in {shown(Path(self._log.name))}")
         self._run(
             "taskmem_train.cli", "nightly", self._workstation, "--exchange", self._exchange.as_uri(),
-            "--key", self._key, "--config", recipe, "--home-seed", self._options.seed,
+            "--key", self._key, "--config", recipe, "--home-seed", *self._visits.home_seeds,
         )  # fmt: skip
         for line in self._new_decisions():
             self._say.step(f"workstation: {line}")
@@ -302,14 +280,12 @@ class _Nights:
         return lines[known:]
 
     def _compare(self, role: str, adapter: Path) -> tuple[str, float, float, int]:
-        """The last day's frames once more, with the bare model and with the adapter, for that role's
+        """The last round's frames once more, with the bare model and with the adapter, for that role's
         questions: (role, accuracy without, with, questions).
         """
-        day = len(self._days)
-        with Store.open(self._database, read_only=True) as store:
-            asked = [store.task(one.task).asked_ns for one in self._asked[-1] if one.role == role]
+        day = len(self._asked)
         bundle = self._folder / f"day{day}-{role}.bundle"
-        since, until = (f"@{ns / 1e9:.3f}" for ns in (min(asked) - MS, max(asked) + MS))
+        since, until = (f"@{ns / 1e9:.3f}" for ns in self._asked_ns)
         self._run(
             "taskmem_ros.cli", "bundle", self._database, "-o", bundle,
             "--robot", ROBOT, "--since", since, "--until", until,
@@ -318,7 +294,7 @@ class _Nights:
         self._run(
             "taskmem_train.cli", "bench", out, "--dataset", "bundle", "--bundle", bundle, "--model",
             self._options.model, "--systems", "policy", "--adapter", adapter, "--home-seed",
-            self._options.seed,
+            *self._visits.home_seeds,
         )  # fmt: skip
         rows = json.loads((out / "results.json").read_text(encoding="utf-8"))["rows"]
         found = {row["system"]: row for row in rows if row["kind"] == "all"}
@@ -352,8 +328,8 @@ class _Nights:
         say.title("How it went")
         for day, asked in enumerate(self._asked, 1):
             for role in dict.fromkeys(one.role for one in asked):
-                of_role = [one.right for one in asked if one.role == role]
-                say.line(f"  day {day}: the {role}'s {len(of_role)} questions, {sum(of_role)} right live")
+                of_role = [one for one in asked if one.role == role]
+                say.line(f"  day {day}: the {role}'s {len(of_role)} questions, {_right(of_role)} right live")
         for role, without, within, questions in gains:
             say.line(
                 f"  the same frames with the adapter fitted to the {role}'s questions: {without:.0%} -> "
@@ -368,6 +344,10 @@ class _Nights:
                 f"What was learned for the {poor[0]} gave no more than {least:.0%} on the next day."
             )
         return 0
+
+
+def _right(asked: Sequence[Asked]) -> int:
+    return sum(one.right for one in asked)
 
 
 def _recipe() -> Path:

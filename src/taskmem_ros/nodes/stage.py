@@ -54,8 +54,10 @@ class Stage:
         self.node.destroy_node()
         rclpy.try_shutdown()
 
-    def start(self, executable: str, parameters: Mapping[str, Any], name: str = "") -> Child:
-        """Start a node of this package; what it prints goes into the log."""
+    def start(
+        self, executable: str, parameters: Mapping[str, Any], name: str = "", quiet: bool = False
+    ) -> Child:
+        """Start a node of this package; what it prints goes into the log. quiet: nothing is told of it."""
         plan = NodePlan(
             executable,
             name or executable,
@@ -66,7 +68,8 @@ class Stage:
         )
         child = Child(plan, self._log, environment={"TZ": "UTC"})
         self._children.append(child)
-        self._say.step(f"{plan.name} started, process {child.process.pid}")
+        if not quiet:
+            self._say.step(f"{plan.name} started, process {child.process.pid}")
         return child
 
     def end(self, *children: Child) -> None:

@@ -18,7 +18,7 @@ from taskmem_train.bench.judges import normalized
 from taskmem_train.bench.public import LIST_INSTRUCTION
 from taskmem_train.bench.types import FIRST_DAY_NS, Dataset, Question, StreamItem, digest
 from taskmem_train.bundles import known_answers, task_uid
-from taskmem_train.home import shown_in
+from taskmem_train.shown import ShownHomes
 
 YEAR_NS = 365 * 24 * 3600 * NS  # a clock that stands lower counts from its own start, not from 1970
 
@@ -27,7 +27,7 @@ def bundle_dataset(
     paths: Sequence[str | Path],
     *,
     wanted: Callable[[str], bool] | None = None,
-    home_seed: int | None = None,
+    homes: ShownHomes | None = None,
 ) -> Dataset:
     """The clips of some bundles as streams, and their tasks with a known answer as questions.
 
@@ -37,8 +37,8 @@ def bundle_dataset(
     in several bundles the first is taken. `skipped` names the others. An answer is known by the feedback in
     any of the bundles, else by who asked.
 
-    wanted: whether a task, by its `task_uid`, is asked at all. home_seed: of the home that the robots' camera
-    shows in the demo; then what clips show is known, and questions are the home's own.
+    wanted: whether a task, by its `task_uid`, is asked at all. homes: of the demo, that the robots' cameras
+    show; then what clips show is known, and questions are the homes' own.
     Pictures are read when a stream is observed, one clip at a time. Raises ValueError for a bundle that is
     given twice, BundleError for a file that is none.
     """
@@ -67,8 +67,8 @@ def bundle_dataset(
             skipped.append(f"task {task.id} of {path.name} ({task.question!r:.60}): {why}")
         else:
             keys.add(task_id(robot, task))
-            asked[run.id].append(_question(task, run, home=home_seed is not None))
-    streams = tuple(_item(run, asked[run.id], home_seed) for run in runs if asked[run.id])
+            asked[run.id].append(_question(task, run, home=homes is not None))
+    streams = tuple(_item(run, asked[run.id], homes) for run in runs if asked[run.id])
     return Dataset("bundle", streams, "as bundled", LIST_INSTRUCTION, skipped=tuple(skipped))
 
 
@@ -169,17 +169,17 @@ def _question(task: Task, run: _Run, home: bool) -> Question:
     return Question(task_id(run.robot, task), task.question, kind, answer, task.choices, reveal_ns, of_home)
 
 
-def _item(run: _Run, questions: Sequence[Question], home_seed: int | None) -> StreamItem:
-    facts = {} if home_seed is None else _facts(run, home_seed)
-    told = [run.id, run.clips] if home_seed is None else [run.id, run.clips, home_seed]
+def _item(run: _Run, questions: Sequence[Question], homes: ShownHomes | None) -> StreamItem:
+    facts = {} if homes is None else _facts(run, homes)
+    told = [run.id, run.clips] if homes is None else [run.id, run.clips, homes.seed(run.camera)]
     return StreamItem(run.id, tuple(questions), _observe(run), digest(told), run.clips, facts)
 
 
-def _facts(run: _Run, seed: int) -> dict[int, tuple[Fact, ...]]:
+def _facts(run: _Run, homes: ShownHomes) -> dict[int, tuple[Fact, ...]]:
     """What each clip of a run shows, by its start in the stream's time."""
     with Bundle.open(run.path) as bundle:
         return {
-            clip.start_ns + run.shift_ns: shown_in(seed, [frame.stamp_ns for frame in clip.frames])
+            clip.start_ns + run.shift_ns: homes.facts(run.camera, [frame.stamp_ns for frame in clip.frames])
             for clip in _held(bundle, run)
         }
 

@@ -24,6 +24,7 @@ from taskmem_train.bench.systems import DescribeEverything, PolicyMemorizer, Rec
 from taskmem_train.bench.types import Dataset
 from taskmem_train.prompts import PromptBatch
 from taskmem_train.seeds import seed_range
+from taskmem_train.shown import ShownHomes
 
 HOME_CLIPS_SEEN = 512
 
@@ -57,7 +58,8 @@ def make_dataset(config: BenchConfig) -> Dataset:
         seeds = seed_range(config.seeds)
         return home_dataset(seeds, questions=config.questions, clips=config.clips, roles=roles)
     if config.dataset == "bundle":
-        return bundle_dataset(config.bundle, home_seed=config.home_seed if config.home_seed >= 0 else None)
+        homes = ShownHomes.of(config.home_seed) if config.home_seed else None
+        return bundle_dataset(config.bundle, homes=homes)
     clips = ClipSettings(config.sample_rate, config.clip_seconds)
     given = {"clips": clips, "limit": config.limit}
     if config.dataset == "videomme":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from taskmem_ros.clips import ClipSettings
+from taskmem_train.shown import HOMES_HELP, ShownHomes
 
 DATASETS = ("home", "bundle", "videomme", "egolife", "egotempo")
 SYSTEMS = ("policy", "task-prompt", "describe-everything", "oracle")
@@ -34,7 +35,7 @@ class BenchConfig:
     reader_tokens: int | None = _field(None, "of a reading and its thoughts; none is what the robot allows")
 
     bundle: tuple[str, ...] = _field((), "bundle: task bundles of a robot; their tasks with a known answer")
-    home_seed: int = _field(-1, "bundle: the demo home that the robot's camera shows, if it is one")
+    home_seed: tuple[str, ...] = _field((), f"bundle: {HOMES_HELP}")
 
     annotations: str | None = _field(None, "the dataset's annotation file, as published")
     videos: str | None = _field(None, "folder of the dataset's videos")
@@ -72,8 +73,9 @@ class BenchConfig:
             raise ValueError(f"dataset is {self.dataset!r}; --dataset bundle and --bundle FILE go together")
         if self.dataset not in ("home", "bundle") and not (self.annotations and self.videos):
             raise ValueError(f"dataset {self.dataset!r} needs --annotations and --videos, as published")
-        if self.home_seed >= 0 and not self.bundle:
-            raise ValueError(f"home_seed is {self.home_seed}; it goes with --dataset bundle")
+        ShownHomes.of(self.home_seed)
+        if self.home_seed and not self.bundle:
+            raise ValueError(f"home_seed is {' '.join(self.home_seed)}; it goes with --dataset bundle")
         for name in ("reader", "judge"):
             url, model = getattr(self, f"{name}_url"), getattr(self, f"{name}_model")
             if bool(url) != bool(model):

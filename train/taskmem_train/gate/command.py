@@ -75,7 +75,7 @@ def _load(run: TrainedRun, config: GateConfig) -> MemoryPolicy:
 
 
 def _judge(config: GateConfig, parts: BenchConfig) -> Judge | None:
-    if config.judge == "auto" and config.home_seed >= 0:
+    if config.judge == "auto" and config.home_seed:
         return HomeJudge(ExactJudge())
     return make_judge(parts)
 

@@ -8,6 +8,7 @@ from taskmem_ros.home import ROLES
 from taskmem_train.bench.settings import JUDGES
 from taskmem_train.gate.measures import FEW_STREAMS
 from taskmem_train.gate.rules import GateRules
+from taskmem_train.shown import HOMES_HELP, ShownHomes
 
 QUALITIES = ("none", "endpoint", "local")
 HELD_OUT = OTHER, REST = ("other", "rest")
@@ -36,7 +37,7 @@ class GateConfig(GateRules):
         choices=HELD_OUT,
     )
     tasks: tuple[str, ...] = _setting((), "bundle: the tasks that are asked, STORE_ID/TASK_ID; else all")
-    home_seed: int = _setting(-1, "bundle: the demo home that the robot's camera saw: its truth is known")
+    home_seed: tuple[str, ...] = _setting((), f"bundle: {HOMES_HELP}")
     repeats: int = _setting(
         1, "each way to memorize lives through the streams so often: what it writes is drawn by chance"
     )
@@ -65,11 +66,12 @@ class GateConfig(GateRules):
             raise ValueError("give either --home ROLE or --bundle FILE to ask about")
         if unknown := [role for role in self.roles if role not in ROLES]:
             raise ValueError(f"home role {unknown[0]!r} is not known; use {', '.join(ROLES)}, joined by +")
-        if (self.home or self.home_seed >= 0) and self.quality != "none":
+        ShownHomes.of(self.home_seed)
+        if (self.home or self.home_seed) and self.quality != "none":
             raise ValueError(f"quality is {self.quality!r}; the demo home's truth is known, so leave it away")
         if self.held_out not in HELD_OUT:
             raise ValueError(f"held_out is {self.held_out!r}; it must be one of {', '.join(HELD_OUT)}")
-        if self.home and (self.tasks or self.home_seed >= 0 or self.held_out != OTHER):
+        if self.home and (self.tasks or self.home_seed or self.held_out != OTHER):
             raise ValueError("--tasks, --home-seed and --held-out are about bundles; give --bundle FILE")
         if not 1 <= self.repeats <= self.at_once:
             raise ValueError(

@@ -20,6 +20,7 @@ from taskmem_train.gate.settings import REST, GateConfig
 from taskmem_train.phase_two.settings import PhaseTwoConfig
 from taskmem_train.seeds import seed_range
 from taskmem_train.settings import read_settings
+from taskmem_train.shown import ShownHomes
 
 ADAPTER = "adapter"  # in the run's folder
 BundledClipKey = tuple[str, str, int, int]  # robot, camera, episode, start_ns
@@ -102,8 +103,8 @@ def held_out_tasks(config: GateConfig, run: TrainedRun) -> HeldOutTasks:
         if rest:
             left_out = sum(names[uid] in fitted_to for uid in chosen)
             chosen = {uid for uid in chosen if names[uid] not in fitted_to}
-        seed = None if config.home_seed < 0 else config.home_seed
-        dataset = bundle_dataset(config.bundle, wanted=chosen.__contains__, home_seed=seed)
+        homes = ShownHomes.of(config.home_seed) if config.home_seed else None
+        dataset = bundle_dataset(config.bundle, wanted=chosen.__contains__, homes=homes)
         _check_tasks(run, fitted_to, dataset)
     return HeldOutTasks(dataset, len(asked), len(asked & trained), left_out)
 

@@ -107,7 +107,7 @@ class NightlyConfig(GateRules, LearnConfig):
                 f"held_out is {self.held_out} and min_questions {self.min_questions}; ask at least as many "
                 "tasks as a decision needs"
             )
-        if self.quality == "none" and self.home_seed < 0 and not self.allow_unchecked:
+        if self.quality == "none" and not self.home_seed and not self.allow_unchecked:
             raise ValueError(
                 "quality is 'none', so the gate would refuse every adapter: name who checks that memories "
                 "are true (quality: endpoint or local), or set allow_unchecked"
@@ -121,7 +121,7 @@ class NightlyConfig(GateRules, LearnConfig):
         """Of a run of Phase Two on these bundles, to which these tasks are fitted."""
         values = {item.name: getattr(self, item.name) for item in fields(LearnConfig)}
         # Truth grades at the gate by itself; in training, whoever checks has to be named.
-        if self.home_seed >= 0 and self.quality == "none":
+        if self.home_seed and self.quality == "none":
             values["quality"] = "truth"
         return PhaseTwoConfig(**values | {"bundle": bundles, "tasks": tasks})
 
@@ -130,7 +130,7 @@ class NightlyConfig(GateRules, LearnConfig):
     ) -> GateConfig:
         """Of the gate, which asks these tasks. publish, in_use: folders, in_use "" for the bare policy."""
         rules = {item.name: getattr(self, item.name) for item in fields(GateRules)}
-        checked = self.quality in ("endpoint", "local") and self.home_seed < 0
+        checked = self.quality in ("endpoint", "local") and not self.home_seed
         quality = {"quality": self.quality, "quality_model": self.judge_model} if checked else {}
         if self.quality == "endpoint" and checked:
             quality["quality_url"] = self.judge_url

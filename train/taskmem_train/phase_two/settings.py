@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from taskmem_ros.home import ROLES
+from taskmem_train.shown import HOMES_HELP
 
 ADAPTERS, JUDGES, QUALITIES = ("steer", "lora"), ("truth", "answerability", "local", "endpoint", "random"), (
     "truth", "local", "endpoint", "none",
@@ -38,9 +39,7 @@ class LearnConfig:
     quality: str = _setting("truth", "who checks that memories are true", choices=QUALITIES)
     judge_model: str = _setting("", "of a local or endpoint judge")
     judge_url: str = _setting("", "base URL of an endpoint judge")
-    home_seed: int = _setting(
-        -1, "bundles of a robot in the demo home: which home its camera saw, so that truth can judge"
-    )
+    home_seed: tuple[str, ...] = _setting((), f"bundles: {HOMES_HELP}")
     true_only: bool = _setting(True, "choose no memory that states anything untrue")
     truth_pairs: float = _setting(
         0.5, "pairs of a true memory over a false one, for each pair of the judge's"
@@ -85,7 +84,7 @@ class LearnConfig:
 
     def check_truth(self) -> None:
         """Raise ValueError where truth is to judge a bundle, and nobody said which home it shows."""
-        if self.home_seed < 0 and "truth" in (self.judge, self.quality):
+        if not self.home_seed and "truth" in (self.judge, self.quality):
             raise ValueError(
                 "only the demo home's truth is known; for a bundle take another judge and quality, or name "
                 "the home that it shows with --home-seed"
@@ -116,7 +115,7 @@ class PhaseTwoConfig(LearnConfig):
             raise ValueError(f"home role {unknown[0]!r} is not known; use {', '.join(ROLES)}, joined by +")
         if self.bundle:
             self.check_truth()
-        if not self.bundle and (self.tasks or self.home_seed >= 0):
+        if not self.bundle and (self.tasks or self.home_seed):
             raise ValueError("--tasks and --home-seed are about bundles; give them with --bundle FILE")
 
     @property

@@ -13,6 +13,7 @@ from taskmem_train.contexts import Context, Memorizer, TrainingTask, live
 from taskmem_train.home import HomeStream, home_stream, recent_questions, role_questions
 from taskmem_train.phase_two.settings import PhaseTwoConfig
 from taskmem_train.seeds import seed_range
+from taskmem_train.shown import ShownHomes
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _bundles(config: PhaseTwoConfig) -> Source:
             tasks += [
                 one for task, one in asked if not config.tasks or task_uid(bundle, task) in config.tasks
             ]
-    facts = seen_facts(contexts, config.home_seed) if config.home_seed >= 0 else {}
+    facts = seen_facts(contexts, ShownHomes.of(config.home_seed)) if config.home_seed else {}
     return Source(tuple(contexts), tuple(tasks), tuple(task for task in tasks if task.answer), facts)
 
 
