@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "policy"))
 
@@ -21,7 +22,7 @@ from taskmem_ros.memory import Store, StoreError
 from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.nodes.adapter_in_use import AdapterSettings, Refused
 from taskmem_ros.nodes.adapter_keeper import AdapterKeeper
-from taskmem_ros.policy import Engine, MemoryPolicy
+from taskmem_ros.policy import Engine, MemoryPolicy, slot
 
 PATIENCE_S = 60
 
@@ -354,11 +355,37 @@ def test_without_its_keyring_the_bare_model_is_used_and_nothing_is_forgotten(rob
     away = robot.workshop.keyring.rename(robot.workshop.keyring.with_suffix(".away"))
     robot.start()
     assert robot.policy.adapter_id == "" and robot.state(id)[0] == "good"
-    assert "cannot be verified" in robot.keeper.health.problem
+    assert "cannot be had now" in robot.keeper.health.problem
     robot.stop()
     away.rename(robot.workshop.keyring)
     robot.start()
     assert robot.policy.adapter_id == id
+
+
+def test_without_room_for_it_nothing_is_held_against_an_adapter(robot, monkeypatch):
+    robot = robot()
+    robot.see(3)
+    proven, tried = robot.proven(), robot.stage()
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(slot, "_allocate", full)
+        robot.keeper.try_adapter(tried)
+        robot.until_state(tried, "staged")
+        assert "cannot be tried now: there is no memory left" in robot.keeper.health.message
+        with pytest.raises(Refused, match="no memory left .* take a smaller model"):
+            robot.keeper.activate(tried)
+        robot.stop()
+        robot.start()
+        assert robot.policy.adapter_id == "" and robot.state(proven)[0] == "good"
+        assert "no memory left" in robot.keeper.health.problem
+    robot.stop()
+    robot.start()
+    assert robot.policy.adapter_id == proven and robot.state(tried)[0] == "staged"
+    robot.keeper.try_adapter(tried)
+    robot.until_state(tried, "watched")
 
 
 def test_another_base_model_puts_the_adapter_aside_and_the_old_one_finds_it_again(robot):

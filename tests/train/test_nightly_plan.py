@@ -119,6 +119,15 @@ def test_only_the_last_days_count_by_each_robots_own_clock():
     assert all(uid.startswith("r-3/") for uid in (*plan.learn, *plan.ask))
 
 
+def test_a_clock_that_was_far_off_for_a_while_makes_no_old_bundle_new():
+    own = [bundle(1, 1.0), bundle(2, 900.0), bundle(3, None), bundle(4, 3.0), bundle(5, 9.0), bundle(6, 10.0)]
+    assert [b.sequence for b in lately(own, 2.0)] == [5, 6]
+    assert [b.sequence for b in lately(own[:2], 2.0)] == [2]
+    back = [bundle(1, 20_000.0), bundle(2, 0.1), bundle(3, 20_001.0)]
+    assert [b.sequence for b in lately(back[:2], 2.0)] == [2]
+    assert [b.sequence for b in lately(back, 2.0)] == [1, 3]
+
+
 def test_what_is_in_use_is_what_the_robot_wrote_with_last():
     found = [bundle(1, adapter="a"), bundle(2, 1.1, adapter="b"), bundle(3, 1.2, revision="", memories=0)]
     assert choose(SMALL, found, tasks(12)).in_use == "b"

@@ -11,7 +11,7 @@ from taskmem_ros.exchange.keys import KEYRING, KeyFileError, Keyring
 from taskmem_ros.exchange.package import PackageError, VerifiedAdapter, verify
 from taskmem_ros.memory import AdapterRow, AdapterUse, Store
 from taskmem_ros.memory.adapters import REFUSED
-from taskmem_ros.policy import Engine, LoadError, MemoryPolicy
+from taskmem_ros.policy import Engine, LoadError, MemoryPolicy, NoRoom
 from taskmem_ros.policy.adapter import Adapter
 from taskmem_ros.policy.slot import FittedAdapter
 
@@ -62,9 +62,9 @@ class AdapterInUse:
             if use.in_use:
                 try:
                     fitted = self.fitted(self.row(use.in_use))
-                except KeyFileError as error:  # nothing is known against the adapter
+                except (KeyFileError, NoRoom) as error:  # nothing is known against the adapter
                     self._worry(
-                        f"adapter {use.in_use} cannot be verified, and the bare model is used: {error}"
+                        f"adapter {use.in_use} cannot be had now, and the bare model is used: {error}"
                     )
                 except (PackageError, LoadError, Refused) as error:
                     after = self._store.roll_back(str(error), REFUSED)
@@ -93,7 +93,7 @@ class AdapterInUse:
         return verify(row.folder, keyring, base_revision=self._policy.provenance.revision, id=row.id)
 
     def fitted(self, row: AdapterRow) -> FittedAdapter:
-        """Raises KeyFileError, PackageError or LoadError."""
+        """Raises KeyFileError, PackageError, NoRoom or another LoadError."""
         found = self.verified(row)
         return self._policy.fit_adapter(Adapter.from_bytes(row.id, found.config, found.weights))
 

@@ -16,7 +16,7 @@ from taskmem_ros.exchange.package import PackageError
 from taskmem_ros.memory import AdapterRow, Store, StoreError
 from taskmem_ros.memory.adapters import GOOD, REFUSED, ROLLED_BACK, STAGED, TRIAL, WATCHED
 from taskmem_ros.memory.ring import ClipRing
-from taskmem_ros.policy import Engine, EngineStopped, LoadError, MemoryPolicy
+from taskmem_ros.policy import Engine, EngineStopped, LoadError, MemoryPolicy, NoRoom
 from taskmem_ros.policy.slot import FittedAdapter
 from taskmem_ros.policy.trial import Verdict
 from taskmem_ros.policy.watch import Baseline, Watch, WatchLimits
@@ -273,12 +273,12 @@ class AdapterKeeper:
         except (Cancelled, EngineStopped):
             if not self._open and self._store.adapter(trial.id).state == TRIAL:
                 self._store.note_adapter(PAUSED, trial.id, "the agent stopped in the middle of its trial")
+        except (KeyFileError, NoRoom) as error:  # nothing is known against it
+            self._store.set_adapter_state(trial.id, STAGED, str(error))
+            self._say(f"adapter {trial.id} cannot be tried now: {error}")
         except (PackageError, LoadError) as error:
             self._store.set_adapter_state(trial.id, REFUSED, str(error))
             self._say(f"adapter {trial.id} is refused: {error}")
-        except KeyFileError as error:
-            self._store.set_adapter_state(trial.id, STAGED, str(error))
-            self._say(f"adapter {trial.id} cannot be verified: {error}")
         finally:
             with self._turn:
                 if self._trial is trial:

@@ -1,6 +1,6 @@
 """policy: a window of clips -> one memory, and a prompt -> a reply, by a quantized Qwen3-VL. No ROS."""
 
-from taskmem_ros.policy.choices import LoadError
+from taskmem_ros.policy.choices import LoadError, NoRoom
 from taskmem_ros.policy.engine import Engine, EngineStopped, TooManyQuestions
 from taskmem_ros.policy.policy import Completion, Draft, MemoryPolicy, Provenance
 from taskmem_ros.policy.prompt import PROMPT_HASH
@@ -18,6 +18,7 @@ __all__ = [
     "LoadError",
     "LoadReport",
     "MemoryPolicy",
+    "NoRoom",
     "Provenance",
     "ScoredToken",
     "TooManyQuestions",

@@ -36,6 +36,10 @@ class LoadError(ValueError):
     """A model or adapter cannot be loaded as asked; the message says what to change."""
 
 
+class NoRoom(LoadError):
+    """An adapter finds no memory now. Nothing is known against it: later it may."""
+
+
 def choose_device(device: str) -> torch.device:
     """`auto` takes the first CUDA device where there is one. Raises LoadError."""
     if device == "auto":

@@ -18,7 +18,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from taskmem_ros.policy.adapter import Adapter
-from taskmem_ros.policy.choices import LoadError
+from taskmem_ros.policy.choices import LoadError, NoRoom
 from taskmem_ros.policy.load import first_words
 
 # PEFT finds an adapter's tensors by this name, so no parameter of a model may contain it.
@@ -58,12 +58,17 @@ class AdapterSlot:
         return self._fitted
 
     def fit(self, adapter: Adapter) -> FittedAdapter:
-        """Build an adapter's layers for this model, which goes on as it is. Raises LoadError."""
+        """Build an adapter's layers for this model, which goes on as it is. Raises LoadError, NoRoom."""
         with self._fitting:
             # The first time nothing of ours is in the model yet.
             self._bare = self._bare or _Tree.of(self._model)
             try:
                 return FittedAdapter(adapter.id, self._bare.built_in(adapter))
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                raise NoRoom(
+                    f"there is no memory left for adapter {adapter.id} ({first_words(error)}); free some, or "
+                    "take a smaller model"
+                ) from error
             except Exception as error:
                 raise LoadError(
                     f"adapter {adapter.id} does not fit this model ({first_words(error)})"

@@ -69,16 +69,18 @@ def choose(
 
 
 def lately(bundles: Sequence[TakenBundle], days: float) -> list[TakenBundle]:
-    """The bundles with something of the last days before the newest time in any bundle of the same robot, by
-    the robot's own clock, and those sent after the first of them, which may hold feedback alone.
+    """The bundles that are less than so many days away from the one that the same robot sent last, by the
+    robot's own clock, and those sent after the first of them that hold feedback alone.
+
+    Away, and not before: a clock that was far ahead for an hour is no reason to take what came since for new.
     """
     found: list[TakenBundle] = []
     for robot in dict.fromkeys(bundle.robot for bundle in bundles):
         own = sorted((b for b in bundles if b.robot == robot), key=lambda b: (b.sequence, b.id))
-        times = [bundle.last_ns for bundle in own if bundle.last_ns is not None]
-        since = max(times, default=0) - days * DAY_NS
-        first = next((n for n, b in enumerate(own) if b.last_ns is not None and b.last_ns > since), len(own))
-        found += own[first:]
+        last_ns = next((b.last_ns for b in reversed(own) if b.last_ns is not None), 0)
+        near = [b.last_ns is not None and abs(b.last_ns - last_ns) < days * DAY_NS for b in own]
+        first = near.index(True) if True in near else len(own)
+        found += [b for n, b in enumerate(own) if near[n] or (n > first and b.last_ns is None)]
     return found
 
 
