@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,15 +22,17 @@ import yaml
 from robot_days import HOME, day, push
 from taskmem_train.cli import main
 from taskmem_train.nightly import runs
+from taskmem_train.nightly.choose import DAY_NS
 from taskmem_train.nightly.ledger import Ledger
 from taskmem_train.nightly.round import nightly
 from taskmem_train.nightly.settings import NightlyConfig
+from taskmem_train.nightly.tidy import tidy
 
 from taskmem_ros.exchange.card import BundleCard
 from taskmem_ros.exchange.keys import Keyring, SigningKey, TrustedKey
 from taskmem_ros.exchange.manifest import AdapterManifest
 from taskmem_ros.exchange.package import PackageError, verify
-from taskmem_ros.exchange.place import Place
+from taskmem_ros.exchange.place import Place, PlaceError
 from taskmem_ros.policy import MemoryPolicy
 
 HERE = Path(__file__).resolve().parent
@@ -369,6 +372,47 @@ def test_where_something_else_has_its_name_a_run_is_given_up(site, monkeypatch):
         assert site.night(tries=2).errors == ()
     failed = [line for line in site.log() if " failed, " in line]
     assert len(failed) == 2 and "has more than 64 bytes" in failed[-1] and "given up" in failed[-1]
+
+
+def test_what_waited_while_others_published_gets_a_serial_that_robots_take(site, monkeypatch):
+    site.send("1.bundle", clips=2, questions=8)
+    with monkeypatch.context() as patched:
+        patched.setattr(Place, "push_adapter", away)
+        (said,) = site.night().errors
+        assert "is not there" in said and site.place.adapters() == []
+    other = Site(site.exchange.parent / "other")
+    other.exchange, other.key_file, other.place = site.exchange, site.key_file, site.place
+    other.night(seed=1)
+    assert [manifest.serial for manifest in site.published()] == [1]
+    site.night()
+    first, second = site.published()
+    assert (first.serial, second.serial) == (1, 2) and first.id != second.id
+    assert not list((site.out / "adapters").glob(".*")), "nothing is left of what was packed before"
+
+
+def away(*_) -> None:
+    raise PlaceError("the exchange is not there; is the network up?")
+
+
+def test_what_no_later_night_needs_goes(site):
+    site.send("1.bundle", clips=2, questions=8)
+    site.send("2.bundle", clips=2, questions=8, sequence=2, first=500, first_id=20)
+    site.night(days=0.01)
+    bundles = sorted((site.out / "bundles").rglob("*.bundle"))
+    (run,) = (site.out / "runs").iterdir()
+    later = time.time_ns() + 31 * DAY_NS
+    with closing(Ledger(site.out / "nightly.db")) as ledger:
+        kept = site.config(days=0.01)
+        tidy(ledger, site.out, replace(kept, keep_days=0.0), later)
+        tidy(ledger, site.out, replace(kept, keep_days=32.0), later)
+        assert all(path.exists() for path in (*bundles, run))
+        tidy(ledger, site.out, kept, later)
+        assert [path.exists() for path in bundles] == [False, True], "the last day's are needed"
+        assert not run.exists()
+        assert [bundle.sequence for bundle in ledger.bundles("robot1")] == [2]
+    site.night(days=0.01)
+    assert not bundles[0].exists() and len([line for line in site.log() if "took a bundle" in line]) == 2
+    assert len(list((site.out / "adapters").iterdir())) == 1
 
 
 def test_two_do_not_work_in_one_folder(site):

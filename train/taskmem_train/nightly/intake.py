@@ -34,9 +34,8 @@ def take_in(
     new, errors = [], []
     for robot in robots or place.robots():
         # By robot: a bundle that another one names with the same id keeps nobody from sending his own.
-        taken = {bundle.id for bundle in ledger.bundles(robot)}
         try:
-            cards = place.bundles(robot, skip=taken)
+            cards = place.bundles(robot, skip=ledger.ids(robot))
         except PlaceError as error:
             errors.append(f"bundles of {robot}: {error}")
             continue

@@ -22,7 +22,7 @@ from taskmem_ros.memory import Feedback, Task, known_answer
 from taskmem_train.bundles import task_uid
 
 VERSION = 1
-TAKEN, REFUSED = "taken", "refused"  # of bundles
+TAKEN, REFUSED, TIDIED = "taken", "refused", "tidied"  # of bundles; TIDIED: the file is gone
 # Of runs: what was done last. The first four go on; PUBLISHED, DECLINED (by the gate) and FAILED have ended.
 PLANNED, TRAINED, PASSED, PACKED = "planned", "trained", "passed", "packed"
 PUBLISHED, DECLINED, FAILED = "published", "declined", "failed"
@@ -58,7 +58,9 @@ _SCHEMA = (
 
 @dataclass(frozen=True)
 class TakenBundle:
-    """A bundle that is used. file: under OUT; last_ns: the newest time in it, None in an empty one."""
+    """A bundle that is used. file: under OUT; last_ns: the newest time in it, by the robot's
+    clock, None in an empty one. came_ns: wall time.
+    """
 
     robot: str
     sequence: int
@@ -70,6 +72,7 @@ class TakenBundle:
     revision: str
     adapter: str
     last_ns: int | None
+    came_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,17 @@ class Ledger:
         """Whether this very bundle came before, for good or not."""
         key = [robot, sequence, id, sha256]
         return bool(self._rows("bundles", "robot = ? AND sequence = ? AND id = ? AND sha256 = ?", key))
+
+    def ids(self, robot: str) -> set[str]:
+        """Of the bundles that were taken, also of those whose files are gone."""
+        return {row["id"] for row in self._rows("bundles", "robot = ? AND state != ?", [robot, REFUSED])}
+
+    def tidied(self, bundle: TakenBundle) -> None:
+        """Note that a bundle is not used any more, and its file is gone or about to be."""
+        with self._transaction() as db:
+            where = "robot = ? AND sequence = ? AND id = ? AND state = ?"
+            key = [bundle.robot, bundle.sequence, bundle.id, TAKEN]
+            db.execute(f"UPDATE bundles SET state = '{TIDIED}' WHERE {where}", key)
 
     def refuse(self, robot: str, sequence: int, id: str, sha256: str, reason: str) -> None:
         """Remember that a bundle is not used, and why: it is never pulled again."""
@@ -246,6 +260,10 @@ class Ledger:
         """In the order of planning."""
         marks = ", ".join("?" * len(states))
         return [_run(row) for row in self._rows("runs", f"state IN ({marks}) ORDER BY number", states)]
+
+    def ended(self, before_ns: int) -> list[Run]:
+        """Runs that had ended by then, wall time."""
+        return [_run(row) for row in self._rows("runs", "ended_ns < ? ORDER BY number", [before_ns])]
 
     def unreported(self) -> list[Run]:
         """Runs that have ended and stand in no report yet."""

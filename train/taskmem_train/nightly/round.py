@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from taskmem_train.nightly.log import LOG_FILE, write_log
 from taskmem_train.nightly.report import write_report
 from taskmem_train.nightly.runs import Runner, settings_of, with_settings
 from taskmem_train.nightly.settings import NightlyConfig
+from taskmem_train.nightly.tidy import tidy
 from taskmem_train.phase_two.fit import load_policy
 
 logger = logging.getLogger(__name__)
@@ -61,7 +63,9 @@ def nightly(
                 runner = Runner(out, place, ledger, library, key, keyring, policy, progress=progress)
                 night = _Night(config, out, place, ledger, library, runner, policy, progress)
                 night.run()
-                return Passed(write_report(ledger, out, waits=not watching), tuple(night.errors))
+                report = write_report(ledger, out, waits=not watching)
+                tidy(ledger, out, config, time.time_ns())
+                return Passed(report, tuple(night.errors))
         finally:
             write_log(ledger, out / LOG_FILE)
             ledger.close()

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -107,6 +108,9 @@ class Runner:
 
     def _pack(self, run: Run, config: NightlyConfig) -> Run:
         folder = self._out / ADAPTERS / run.adapter
+        if folder.is_dir() and self._is_late(verify(folder, self._keyring, id=run.adapter).manifest):
+            late = folder.rename(folder.with_name(f".{folder.name}.late"))
+            shutil.rmtree(late)
         if not folder.is_dir():
             self._library.look_again()  # others may have published since this night began
             passed = self.folder(run) / GATED / run.adapter
@@ -138,6 +142,8 @@ class Runner:
     def _publish(self, run: Run, config: NightlyConfig) -> Run:
         folder = self._out / ADAPTERS / run.adapter
         manifest = verify(folder, self._keyring, id=run.adapter).manifest
+        if self._is_late(manifest):
+            return self._ledger.advance(run, PASSED)  # to be packed anew
         self._place.push_adapter(folder)
         self._library.look_again()
         told = manifest.metrics
@@ -146,6 +152,14 @@ class Runner:
             f"out questions are answered rightly, {told['accuracy_before']:.1%} before"
         )
         return self._ledger.advance(run, PUBLISHED, reason=reason, decision="published")
+
+    def _is_late(self, manifest: AdapterManifest) -> bool:
+        """Whether others published since this was packed, as while the exchange was away: no robot would take
+        its serial any more.
+        """
+        self._library.look_again()
+        here = manifest.id in self._library.manifests()
+        return not here and manifest.serial < self._library.next_serial(manifest.base_revision)
 
 
 def _is_trained(folder: Path) -> bool:

@@ -41,6 +41,9 @@ class NightlyConfig(GateRules, LearnConfig):
         "judge answerability learns from this share of the tasks with a known answer; the rest is held out",
     )
     held_out: int = _setting(100, "at most so many held-out tasks are asked, the newest ones")
+    keep_days: float = _setting(
+        30.0, "bundles and the folders of runs that no later night needs go after so many days; 0: never"
+    )
     tries: int = _setting(
         3, "a run that fails, or whose process is killed, is tried again in the next passes, so often in all"
     )
@@ -102,6 +105,8 @@ class NightlyConfig(GateRules, LearnConfig):
         for name in ("days", "every_minutes", "max_megabytes"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.keep_days < 0:
+            raise ValueError(f"keep_days is {self.keep_days}; it must be 0 or more")
         if self.held_out < self.min_questions:
             raise ValueError(
                 f"held_out is {self.held_out} and min_questions {self.min_questions}; ask at least as many "
