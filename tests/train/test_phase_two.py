@@ -320,6 +320,15 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("taskmem-train: model '/nowhere' is no folder")
 
 
+def test_what_cannot_be_read_is_named_and_nothing_is_begun(tmp_path, capsys):
+    run, nowhere = tmp_path / "run", tmp_path / "nowhere"
+    judges = ["--judge", "random", "--quality", "none"]
+    assert cli.main(["phase-two", str(run), "--bundle", str(nowhere), *judges]) == 1
+    assert f"there is no bundle at {nowhere}" in capsys.readouterr().err and not run.exists()
+    assert cli.main(["phase-two", str(run), "--home", "finder", "--config", str(nowhere)]) == 1
+    assert f"settings cannot be read from {nowhere}: No such file" in capsys.readouterr().err
+
+
 def launch(out: Path, config: PhaseTwoConfig, processes: int) -> subprocess.CompletedProcess:
     """`taskmem-train phase-two` with these settings, in so many processes."""
     recipe = out.with_suffix(".yaml")

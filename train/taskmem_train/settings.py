@@ -56,6 +56,8 @@ def read_settings(args: argparse.Namespace, config: type[Config]) -> Config:
 def _from_yaml(path: Path, config: type) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ValueError(f"settings cannot be read from {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

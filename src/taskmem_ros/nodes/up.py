@@ -22,7 +22,7 @@ MODULES = {
     "video_camera": "taskmem_ros.nodes.video_camera",
 }
 RESPAWN_DELAY_S = 2.0
-GRACE_S = 20.0  # until a child that was asked to end is killed
+GRACE_S = 40.0  # until a child that was asked to end is killed; the agent waits 30 s for a token of its model
 
 
 class Child:

@@ -43,6 +43,9 @@ def phase_two(config: PhaseTwoConfig, out: Path, policy: MemoryPolicy | None = N
     processes = _processes(config)
     with processes.main_process_first():  # what the first has sampled, the others read
         if processes.is_main_process:
+            for path in config.bundle:  # before this folder is one of a run with these settings
+                if not Path(path).is_file():
+                    raise ValueError(f"there is no bundle at {path}; give the file of `taskmem bundle`")
             out.mkdir(parents=True, exist_ok=True)
             _settle(out / "config.yaml", config)
         policy = policy or load_policy(config)
