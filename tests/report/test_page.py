@@ -190,6 +190,7 @@ def test_no_text_becomes_markup(store, tmp_path):
     memory = remember(store, 0, EVIL, camera=f"cam{EVIL}", pose=pose)
     task = store.add_task(EVIL, choices=[EVIL, "b"], asked_ns=MONDAY, known_answer=EVIL)
     store.finish_task(task.id, "answered", answer=EVIL, confidence=0.5, evidence=[(memory.id, 1.0)])
+    store.add_feedback(task.id, "right", source=EVIL)
     store.finish_task(store.add_task(EVIL, asked_ns=MONDAY).id, "failed", message=EVIL)
     store.add_gap(Gap(f"cam{EVIL}", 0, MONDAY + 20 * S, MONDAY + 30 * S, "dropped"))
     html = render(gather(store, zone=UTC), name=f"db{EVIL}", zone=UTC, made_ns=0, title=f"t{EVIL}")
@@ -200,6 +201,21 @@ def test_no_text_becomes_markup(store, tmp_path):
                     root.all("p", "none")[0], root.all("h3")[-2], root.all("figcaption")[0]):  # fmt: skip
         assert plain in " ".join(element.text.split()), element.name
     assert root.all("a", "place")[0]["data-text"] == EVIL and "{{ 7*7 }}" in html
+
+
+def test_what_was_said_of_an_answer_stands_beside_it(store):
+    told = []
+    for answer in ("on the desk", "in the hall"):
+        task = store.add_task("Where is it?", asked_ns=MONDAY, known_answer="under the bed")
+        store.finish_task(task.id, "answered", answer=answer, confidence=0.5)
+        told.append(task.id)
+    store.add_feedback(told[0], "right", source="Anna")
+    store.add_feedback(told[0], "wrong", "on the shelf", source="Ben & Clara")
+    root = read_page(render(gather(store, zone=UTC), name="db", zone=UTC, made_ns=0, title="t"))
+    newest, first = (" ".join(li.text.split()) for li in root.all("ol", "questions")[0].all("li"))
+    assert "Feedback: right, says Anna; wrong, says Ben & Clara" in first
+    assert "Known answer: on the shelf" in first and "under the bed" not in first
+    assert "Feedback" not in newest and "Known answer: under the bed" in newest
 
 
 def test_the_limit_keeps_the_newest_and_what_answers_stand_on(home):

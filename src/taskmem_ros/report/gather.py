@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from taskmem_ros.clips import Gap
-from taskmem_ros.memory import Memory, Store, Task
+from taskmem_ros.memory import Feedback, Memory, Store, Task
 from taskmem_ros.report.coverage import Coverage, coverage_of
 from taskmem_ros.report.times import local, midnight
 
@@ -40,7 +40,8 @@ class Gathered:
     """memories: those shown, by time, with their pictures. total: how many there are in these days.
 
     earlier: whether days before the first one were left out. gaps: the longest, by time; gaps_left_out and
-    tasks_left_out: how many are not shown. tasks: newest first. gone: ids of evidence that was forgotten.
+    tasks_left_out: how many are not shown. tasks: newest first. feedback: on them, in the order of
+    saying. gone: ids of evidence that was forgotten.
     """
 
     earlier: bool
@@ -52,6 +53,7 @@ class Gathered:
     holes: tuple[Hole, ...]
     tasks: tuple[Task, ...]
     tasks_left_out: int
+    feedback: tuple[Feedback, ...]
     gone: frozenset[int]
 
 
@@ -92,6 +94,7 @@ def gather(
         holes=tuple(_holes(everything.values(), {memory.id for memory in shown})),
         tasks=tuple(tasks[:MOST_TASKS]),
         tasks_left_out=max(0, len(tasks) - MOST_TASKS),
+        feedback=tuple(one for task in tasks[:MOST_TASKS] for one in store.feedback(task.id)),
         gone=frozenset(gone),
     )
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from taskmem_ros.clips import FORGOTTEN, Gap
-from taskmem_ros.memory import Memory, Task
+from taskmem_ros.memory import Memory, Task, known_answer
 from taskmem_ros.recall import GAP_WORDS
 from taskmem_ros.report.coverage import KINDS, WATCHED
 from taskmem_ros.report.diary import Entry, diary
@@ -154,6 +154,7 @@ class _View:
         ]
 
     def _question(self, task: Task) -> dict[str, Any]:
+        said = [one for one in self._all.feedback if one.task_id == task.id]
         return {
             "id": task.id,
             "kind": task.kind,
@@ -163,7 +164,8 @@ class _View:
             "status_words": STATUS_WORDS[task.status],
             "answer": task.answer,
             "message": task.message,
-            "known": task.known_answer,
+            "known": known_answer(task, said),
+            "said": [f"{one.verdict}, says {one.source}" if one.source else one.verdict for one in said],
             "confidence": f"{task.confidence:.0%}" if task.answer is not None else "",
             "asked": self._moment(task.asked_ns),
             "evidence": [self._evidence(number) for number in task.evidence],
