@@ -46,6 +46,9 @@ class Asked:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options, transcript = parser().parse_args(argv), Transcript()
+    for name in ("homes", "clips", "questions"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"{name} is {getattr(options, name)}; it must be at least 1")
     folder = Path(options.folder).expanduser().resolve()
     _clear(folder)
 
