@@ -150,6 +150,19 @@ def test_window_starts_empty_in_another_episode():
     assert [c.episode for c in clips] == [1] and memories == ()
 
 
+def test_window_starts_empty_after_a_long_pause():
+    window = Window(5)
+    window.push(clip(0))
+    window.remember("zero")
+    assert len(window.push(clip(5))[0]) == 2, "four clips were dropped: it is the same scene"
+    window.remember("five")
+    clips, memories = window.push(clip(11))
+    assert spans(clips) == [(110, 120)] and memories == ()
+    window.remember("eleven")
+    window.push(clip(12))  # fails
+    assert len(window.push(clip(18))[0]) == 1, "also after a clip without a memory"
+
+
 def test_window_of_one_has_no_past():
     window = Window(1)
     for i in range(2):

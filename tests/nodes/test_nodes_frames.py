@@ -62,7 +62,10 @@ def test_runs_are_those_of_the_policy(store):
     ]  # fmt: skip
     with closing(FrameKeeper(ring, MB)) as keeper:
         keeper.put(clip(3, episode=1))
-    assert starts(ring)[-1] == ("front", 3, True), "the policy's window begins anew with an agent"
+        for number in (4, 10):
+            keeper.put(clip(number, episode=1))
+    assert starts(ring)[-3] == ("front", 3, True), "the policy's window begins anew with an agent"
+    assert starts(ring)[-2:] == [("front", 4, False), ("front", 10, True)], "and after a long pause"
 
 
 def test_a_locked_ring_costs_clips_and_nothing_else(store, monkeypatch, caplog):

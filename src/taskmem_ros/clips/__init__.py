@@ -10,7 +10,7 @@ from .queue import DROP_POLICIES, ClipQueue
 from .settings import ClipSettings
 from .transforms import TransformBuffer
 from .types import DROPPED, FAILED, FORGOTTEN, GAP_REASONS, INACTIVE, NO_FRAMES, NS, Clip, Frame, Gap, Pose
-from .window import Window
+from .window import Window, follows
 
 if TYPE_CHECKING:
     from .bag import BagError, BagTopic, camera_name, image_topics
@@ -55,6 +55,7 @@ __all__ = [
     "camera_name",
     "clips_from",
     "compressed_to_rgb",
+    "follows",
     "header_stamp_ns",
     "image_topics",
     "message_to_rgb",

@@ -6,12 +6,24 @@ from collections import deque
 
 from .types import Clip
 
+LONGEST_GAP = 5  # in clips
+
+
+def follows(clip: Clip, last: Clip) -> bool:
+    """Whether a clip goes on where `last` was: of the same camera and episode, and with less between them
+    than LONGEST_GAP such clips. What was seen before a longer pause tells nothing of what is seen now.
+    """
+    pause_ns = clip.start_ns - last.end_ns
+    longest_ns = LONGEST_GAP * max(clip.end_ns - clip.start_ns, last.end_ns - last.start_ns)
+    return (clip.camera, clip.episode) == (last.camera, last.episode) and pause_ns < longest_ns
+
 
 class Window:
     """The last `size` clips of one camera and episode, with the memories written for the earlier ones.
 
     A clip for which no memory was written (it failed) leaves the window when the next one comes, so there is
-    always exactly one memory less than there are clips. Another camera or episode starts an empty window.
+    always exactly one memory less than there are clips. One that does not follow the last starts an empty
+    window.
     """
 
     def __init__(self, size: int = 5) -> None:
@@ -24,7 +36,7 @@ class Window:
     def push(self, clip: Clip) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
         """Returns (clips, oldest first and `clip` last; the memories of all but the last)."""
         last = self._newest or (self._past[-1][0] if self._past else None)
-        if last is not None and (last.camera, last.episode) != (clip.camera, clip.episode):
+        if last is not None and not follows(clip, last):
             self._past.clear()
         self._newest = clip
         return (*(c for c, _ in self._past), clip), tuple(text for _, text in self._past)

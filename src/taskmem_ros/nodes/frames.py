@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from taskmem_ros.clips import Clip
+from taskmem_ros.clips import Clip, follows
 from taskmem_ros.memory.ring import ClipRing
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class FrameKeeper:
         self.error = self.last_error = ""
         self.kept = self.lost = 0
         self._ring, self._max_bytes = ring, max_bytes
-        self._episodes: dict[str, int | None] = {}
+        self._last: dict[str, Clip | None] = {}  # of each camera
         self._waiting: queue.Queue[tuple[Clip, bool] | int | None] = queue.Queue()
         self._waiting.put(max_bytes)
         self._thread = threading.Thread(target=self._run, name="taskmem-frames", daemon=True)
@@ -44,15 +44,16 @@ class FrameKeeper:
     def put(self, clip: Clip) -> None:
         """The policy was shown `clip`, in the order of its camera. Returns at once."""
         if not self._max_bytes:
-            self._episodes.clear()
+            self._last.clear()
             return
-        opens = self._episodes.get(clip.camera) != clip.episode
+        last = self._last.get(clip.camera)
+        opens = last is None or not follows(clip, last)
         if self._waiting.qsize() >= WAITING:
-            self._episodes[clip.camera] = None  # what comes next does not follow what is kept
+            self._last[clip.camera] = None  # what comes next does not follow what is kept
             self.lost += 1
             self._not_kept(f"{WAITING} clips wait for {self._ring.path} already")
             return
-        self._episodes[clip.camera] = clip.episode
+        self._last[clip.camera] = clip
         self._waiting.put((clip, opens))
 
     def limit(self, max_bytes: int) -> None:

@@ -68,8 +68,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=2_000_003, help="the first home (default: %(default)s)")
     parser.add_argument("--homes", type=int, default=6, help="that it sees to (default: %(default)s)")
     parser.add_argument(
-        "--roles", nargs=2, default=["finder", "steward"], choices=list(ROLES), metavar="ROLE",
-        help="what it is asked for at first, and later (default: finder steward)",
+        "--roles", nargs=2, default=["steward", "finder"], choices=list(ROLES), metavar="ROLE",
+        help="what it is asked for at first, and later (default: steward finder)",
     )  # fmt: skip
     parser.add_argument("--clips", type=int, default=12, help="10 s clips of a visit (default: %(default)s)")
     parser.add_argument("--questions", type=int, default=10, help="at its end (default: %(default)s)")

@@ -114,6 +114,15 @@ def test_a_question_goes_to_what_shows_its_answer_else_to_the_latest_before_it(t
     assert found["What of 6?"] == "arm 10"
 
 
+def test_of_cameras_in_turn_a_question_goes_to_the_one_that_was_watched_last(tmp_path):
+    clips = [of_camera("arm", index) for index in (0, 1, 2, 6, 7)]
+    clips += [of_camera("head", index) for index in (3, 4, 5, 9)]
+    Bundle.create(tmp_path / "b", clips=clips, tasks=[task(n, n) for n in (3, 6, 8, 10)]).close()
+    assert where(tmp_path / "b") == {
+        "What of 3?": "arm 0", "What of 6?": "head 3", "What of 8?": "arm 0", "What of 10?": "head 3",
+    }  # fmt: skip
+
+
 def test_a_question_may_be_about_what_another_bundle_shows(tmp_path):
     early, late = [clip(0), clip(1)], [clip(8), clip(9)]
     Bundle.create(tmp_path / "1", clips=early, tasks=[task(1, 2)], robot="ann").close()

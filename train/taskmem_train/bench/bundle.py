@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -33,9 +34,9 @@ def bundle_dataset(
 
     A stream is a run of one camera's clips at whose first the policy's window was empty. A question is about
     the stream with the memory that a right answer stands on, else the one that shows most of the time that
-    was asked about, else the latest before it was asked. It is revealed when it was asked. Of a task that is
-    in several bundles the first is taken. `skipped` names the others. An answer is known by the feedback in
-    any of the bundles, else by who asked.
+    was asked about, else the one that was watched last before it was asked. It is revealed when it was
+    asked. Of a task that is in several bundles the first is taken. `skipped` names the others. An answer is
+    known by the feedback in any of the bundles, else by who asked.
 
     wanted: whether a task, by its `task_uid`, is asked at all. homes: of the demo, that the robots' cameras
     show; then what clips show is known, and questions are the homes' own.
@@ -80,16 +81,27 @@ def task_id(robot: str, task: Task) -> str:
 
 @dataclass(frozen=True)
 class _Run:
-    """Clips of one camera in a row. shift_ns: what is added to its times."""
+    """Clips of one camera in a row. starts: of each, ascending. shift_ns: what is added to its times."""
 
     path: Path
     bundle: str
     robot: str
     camera: str
     episode: int
-    start_ns: int
+    starts: tuple[int, ...]
     end_ns: int
-    clips: int
+
+    @property
+    def start_ns(self) -> int:
+        return self.starts[0]
+
+    @property
+    def clips(self) -> int:
+        return len(self.starts)
+
+    def newest(self, before_ns: int) -> int:
+        """The start of the newest clip that began before this time; there must be one."""
+        return self.starts[bisect_left(self.starts, before_ns) - 1]
 
     @property
     def id(self) -> str:
@@ -107,9 +119,9 @@ def _runs(bundle: Bundle) -> list[_Run]:
         key = (bundle.path, bundle.manifest.id, bundle.manifest.robot, clip.camera, clip.episode)
         last = runs[-1] if runs else None
         if last is None or clip.opens or (last.camera, last.episode) != (clip.camera, clip.episode):
-            runs.append(_Run(*key, clip.start_ns, clip.end_ns, 1))
+            runs.append(_Run(*key, (clip.start_ns,), clip.end_ns))
         else:
-            runs[-1] = replace(last, end_ns=clip.end_ns, clips=last.clips + 1)
+            runs[-1] = replace(last, starts=(*last.starts, clip.start_ns), end_ns=clip.end_ns)
     return runs
 
 
@@ -132,9 +144,9 @@ def _run_of(task: Task, evidence: Memory | None, runs: Sequence[_Run]) -> _Run |
     if since is not None or until is not None:
         shown = {run: _overlap(run, since, until) for run in before if _camera_fits(run, evidence)}
         if covering := [run for run in shown if shown[run] > 0]:
-            # Where several show as much: the one that had just ended.
-            return max(covering, key=lambda run: (shown[run], -abs(task.asked_ns - run.end_ns)))
-    return max(before, key=lambda run: run.start_ns, default=None)
+            # Where several show as much: the one that was watched last.
+            return max(covering, key=lambda run: (shown[run], run.newest(task.asked_ns)))
+    return max(before, key=lambda run: run.newest(task.asked_ns), default=None)
 
 
 def _camera_fits(run: _Run, evidence: Memory | None) -> bool:
