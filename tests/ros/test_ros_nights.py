@@ -45,7 +45,7 @@ def test_two_nights_change_what_writes_the_memories(ros, demo_model):
     options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     play = ros.run("taskmem_ros.cli", "nights", *options, "--recipe", str(recipe), "--folder", str(folder))
     assert play.wait(1150.0) == 0, play.output()
-    assert len(re.findall(r"frames again, the \w+'s \d+ questions: \d+% right", play.output())) == 2
+    assert len(re.findall(r"frames again: of the \w+'s \d+ questions \d+% right", play.output())) == 2
 
     with Store.open(folder / "robot" / "memory.db", read_only=True) as store:
         assert store.check() == []

@@ -34,6 +34,7 @@ MOST_NIGHTS = 3  # for one role
 SYNC_S = 300.0
 HOUR_NS = 3600 * 1_000_000_000
 ROBOT = "demo"
+BARE = "the bare model"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,24 @@ class Asked:
 
     role: str
     right: bool
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a night gave a role: the shares of its questions that memories of two writers answer."""
+
+    role: str
+    before: str
+    questions: int
+    share_before: float
+    after: str
+    share_after: float
+
+    def __str__(self) -> str:
+        return (
+            f"of the {self.role}'s {self.questions} questions {self.share_before:.0%} right of what "
+            f"{self.before} writes, {self.share_after:.0%} of what {self.after} does"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,8 +87,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=2_000_003, help="the first home (default: %(default)s)")
     parser.add_argument("--homes", type=int, default=6, help="that it sees to (default: %(default)s)")
     parser.add_argument(
-        "--roles", nargs=2, default=["steward", "finder"], choices=list(ROLES), metavar="ROLE",
-        help="what it is asked for at first, and later (default: steward finder)",
+        "--roles", nargs=2, default=["finder", "steward"], choices=list(ROLES), metavar="ROLE",
+        help="what it is asked for at first, and later (default: finder steward)",
     )  # fmt: skip
     parser.add_argument("--clips", type=int, default=12, help="10 s clips of a visit (default: %(default)s)")
     parser.add_argument("--questions", type=int, default=10, help="at its end (default: %(default)s)")
@@ -109,13 +128,13 @@ class _Nights:
         first, second = self._options.roles
         self._open()
         self._day(first)
-        before = self._learned(first)
+        early = self._learned(first)
         self._day(first)
-        gains = [self._compare(first, before)]
+        gains = [self._compare(first, None, early)]
         self._round(second)
-        after = self._learned(second)
+        late = self._learned(second)
         self._day(second)
-        gains.append(self._compare(second, after))
+        gains.append(self._compare(second, early, late))
         self._stage.end()
         return self._finish(gains)
 
@@ -282,9 +301,9 @@ class _Nights:
         known, self._decisions = self._decisions, len(lines)
         return lines[known:]
 
-    def _compare(self, role: str, adapter: Path) -> tuple[str, float, float, int]:
-        """The last round's frames once more, with the bare model and with the adapter, for that role's
-        questions: (role, accuracy without, with, questions).
+    def _compare(self, role: str, before: Path | None, after: Path) -> Gain:
+        """The last round's frames once more, for that role's questions: with what was in use before that
+        role's night (None: the bare model), and with what the night gave.
         """
         day = len(self._asked)
         bundle = self._folder / f"day{day}-{role}.bundle"
@@ -293,21 +312,22 @@ class _Nights:
             "taskmem_ros.cli", "bundle", self._database, "-o", bundle,
             "--robot", ROBOT, "--since", since, "--until", until,
         )  # fmt: skip
-        out = self._folder / f"day{day}-{role}"
+        scores = [self._score(bundle, adapter) for adapter in (before, after)]
+        gain = Gain(role, before.name if before else BARE, *scores[0], after.name, scores[1][1])
+        self._say.step(f"day {day}'s frames again: {gain}")
+        return gain
+
+    def _score(self, bundle: Path, adapter: Path | None) -> tuple[int, float]:
+        """(how many questions a bundle has, the share that memories written with an adapter answer)."""
+        out = bundle.with_name(f"{bundle.stem}-{adapter.name if adapter else 'bare'}")
+        writer = ["--systems", "--adapter", adapter] if adapter else ["--systems", "policy"]
         self._run(
             "taskmem_train.cli", "bench", out, "--dataset", "bundle", "--bundle", bundle, "--model",
-            self._options.model, "--systems", "policy", "--adapter", adapter, "--home-seed",
-            *self._visits.home_seeds,
+            self._options.model, "--home-seed", *self._visits.home_seeds, *writer,
         )  # fmt: skip
         rows = json.loads((out / "results.json").read_text(encoding="utf-8"))["rows"]
-        found = {row["system"]: row for row in rows if row["kind"] == "all"}
-        without, within = (found[name]["accuracy"]["value"] for name in ("policy", "adapter"))
-        questions = found["policy"]["questions"]
-        self._say.step(
-            f"day {day}'s frames again, the {role}'s {questions} questions: {without:.0%} right of what the "
-            f"bare model writes, {within:.0%} with the adapter"
-        )
-        return role, without, within, questions
+        (row,) = (row for row in rows if row["kind"] == "all")
+        return row["questions"], row["accuracy"]["value"]
 
     def _run(self, module: str, *arguments: object) -> None:
         """A command in a process of its own, while the robot goes on."""
@@ -324,24 +344,22 @@ class _Nights:
             raise PlayFailed(f"{' '.join(command[2:5])} ended with exit code {process.returncode}.")
 
     def _in_use(self) -> str:
-        return self._status.adapter if self._status and self._status.adapter else "the bare model"
+        return self._status.adapter if self._status and self._status.adapter else BARE
 
-    def _finish(self, gains: Sequence[tuple[str, float, float, int]]) -> int:
+    def _finish(self, gains: Sequence[Gain]) -> int:
         say = self._say
         say.title("How it went")
         for day, asked in enumerate(self._asked, 1):
             for role in dict.fromkeys(one.role for one in asked):
                 of_role = [one for one in asked if one.role == role]
                 say.line(f"  day {day}: the {role}'s {len(of_role)} questions, {_right(of_role)} right live")
-        for role, without, within, questions in gains:
-            say.line(
-                f"  the same frames with the adapter fitted to the {role}'s questions: {without:.0%} -> "
-                f"{within:.0%} of {questions}"
-            )
+        say.line("The same frames with what was in use before and after that role's night:")
+        for gain in gains:
+            say.line(f"  {gain.role}: {gain.share_before:.0%} -> {gain.share_after:.0%} of {gain.questions}")
         say.line(f"Reports of the nights: {shown(self._workstation / 'reports')}")
         say.line(f"  taskmem adapters list --database {shown(self._database)}")
         least = self._options.gain / 100
-        poor = [role for role, without, within, _ in gains if within - without <= least]
+        poor = [gain.role for gain in gains if gain.share_after - gain.share_before <= least]
         if poor:
             raise PlayFailed(
                 f"What was learned for the {poor[0]} gave no more than {least:.0%} on the next day."
