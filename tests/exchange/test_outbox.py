@@ -14,6 +14,7 @@ from taskmem_ros.exchange import outbox as outbox_module
 from taskmem_ros.exchange.outbox import Outbox
 from taskmem_ros.memory import Store, StoreError
 from taskmem_ros.memory.forget import Selection
+from taskmem_ros.memory.outgoing import outbox_folder
 from taskmem_ros.memory.ring import ClipRing
 
 
@@ -42,7 +43,7 @@ def store(past, tmp_path):
 
 
 def outbox(store, contents="memories", megabytes=200.0):
-    return Outbox(store, ClipRing(store), store.path.parent / "outbox", "rosie", contents, megabytes)
+    return Outbox(store, ClipRing(store), outbox_folder(store.path), "rosie", contents, megabytes)
 
 
 def read(path):

@@ -19,6 +19,7 @@ from taskmem_ros.exchange import writer as writer_module
 from taskmem_ros.exchange.outbox import Outbox
 from taskmem_ros.memory import Store
 from taskmem_ros.memory import outgoing as outgoing_module
+from taskmem_ros.memory.outgoing import outbox_folder
 from taskmem_ros.memory.ring import ClipRing
 
 HERE = Path(__file__).parent
@@ -31,12 +32,13 @@ from test_outbox_kill import push_all
 from taskmem_ros.exchange.outbox import Outbox
 from taskmem_ros.memory import Store
 from taskmem_ros.memory.forget import Selection
+from taskmem_ros.memory.outgoing import outbox_folder
 from taskmem_ros.memory.ring import ClipRing
 database, seed = Path(sys.argv[1]), int(sys.argv[2])
 dice = random.Random(seed)
 with Store.open(database) as store:
     ring = ClipRing(store, 3_000_000)
-    box = Outbox(store, ring, database.parent / "outbox", "rosie", "frames", 1.0)
+    box = Outbox(store, ring, outbox_folder(database), "rosie", "frames", 1.0)
     number = store.watermark() + 1
     print("ready", flush=True)
     while True:
@@ -87,7 +89,7 @@ def arrived(exchange: Path) -> tuple[Counter, Counter]:
 def send_the_rest(folder: Path) -> None:
     """A process that is not killed, and what has arrived then."""
     with Store.open(folder / "memory.db") as store:
-        box = Outbox(store, ClipRing(store), folder / "outbox", "rosie", "frames", 1.0)
+        box = Outbox(store, ClipRing(store), outbox_folder(folder / "memory.db"), "rosie", "frames", 1.0)
         push_all(box, folder / "exchange")
         while box.next() is not None:
             push_all(box, folder / "exchange")
@@ -162,7 +164,7 @@ def _live(folder: Path, visit, seen: Path | None = None) -> bool:
             task = store.add_task("What is it?")
             store.finish_task(task.id, "not_in_memory")
             store.add_feedback(task.id, "wrong", "that")
-            box = Outbox(store, ClipRing(store), folder / "outbox", "rosie", "memories")
+            box = Outbox(store, ClipRing(store), outbox_folder(folder / "memory.db"), "rosie", "memories")
             sys.settrace(trace)
             box.next()
             push_all(box, folder / "exchange")

@@ -26,6 +26,7 @@ from taskmem_ros.exchange.child import RoundChild, RoundResult, RoundSettings
 from taskmem_ros.exchange.place import Place
 from taskmem_ros.exchange.round import Round, only_one
 from taskmem_ros.memory import Store, StoreError
+from taskmem_ros.memory.forget import Selection
 
 ID = manifest().id
 
@@ -107,6 +108,20 @@ def test_what_waits_is_taken_back_when_less_may_leave(settings):
     assert (with_tasks.tasks_pushed, with_tasks.bundles_waiting) == (3, 0)
     (card,) = Place(settings.exchange).bundles()
     assert card.contents == "tasks" and arrived(settings) == [1, 2, 3]
+
+
+def test_what_is_forgotten_is_in_nothing_that_waits(settings):
+    missing = settings.exchange + ".not.mounted"
+    Round(replace(settings, contents="memories", exchange=missing)).run()
+    with Store.open(settings.database) as store:
+        (waiting,) = store.outgoing(pushed=False)
+        folder = Path(waiting.file).parent
+        (folder / ".next.bundle.77.partial").write_text("of a round that was killed")
+        store.forget(Selection(camera="hall"))
+    assert sorted(file.name for file in folder.iterdir()) == [".lock"]
+    assert Round(replace(settings, contents="memories")).run().tasks_pushed == 3
+    (card,) = Place(settings.exchange).bundles()
+    assert card.memories == 0
 
 
 def test_what_cannot_be_taken_back_does_not_leave_either(settings, monkeypatch):

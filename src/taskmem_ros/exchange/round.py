@@ -89,10 +89,11 @@ class Round:
 
     def _outbox(self, store: Store) -> Outbox:
         from taskmem_ros.exchange.outbox import Outbox
+        from taskmem_ros.memory.outgoing import outbox_folder
         from taskmem_ros.memory.ring import ClipRing
 
         settings = self._settings
-        folder = store.path.with_name(f"{store.path.name}.outbox")  # no other store's bundles in it
+        folder = outbox_folder(store.path)
         return Outbox(
             store, ClipRing(store), folder, settings.robot, settings.contents, settings.bundle_megabytes
         )

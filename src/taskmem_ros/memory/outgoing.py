@@ -42,8 +42,9 @@ class Outgoing:
 
 
 def outbox_folder(database: Path) -> Path:
-    """Where the bundles of a store wait."""
-    return database.absolute().parent / "outbox"
+    """Where the bundles of a store are made and wait; no other store's are in it."""
+    path = database.absolute()
+    return path.with_name(f"{path.name}.outbox")
 
 
 class OutgoingRows:
