@@ -20,6 +20,7 @@ from tiny_models import TAUGHT, make_clip, make_folder, teach
 from taskmem_ros.clips import ClipQueue
 from taskmem_ros.memory import Store, StoreError
 from taskmem_ros.memory.ring import ClipRing
+from taskmem_ros.nodes import adapter_keeper
 from taskmem_ros.nodes.adapter_in_use import AdapterSettings, Refused
 from taskmem_ros.nodes.adapter_keeper import AdapterKeeper
 from taskmem_ros.policy import Engine, MemoryPolicy, slot
@@ -367,13 +368,11 @@ def test_without_room_for_it_nothing_is_held_against_an_adapter(robot, monkeypat
     robot.see(3)
     proven, tried = robot.proven(), robot.stage()
 
-    def full(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
     with monkeypatch.context() as patched:
         patched.setattr(slot, "_allocate", full)
         robot.keeper.try_adapter(tried)
-        robot.until_state(tried, "staged")
+        until(lambda: not robot.keeper.health.candidate, "its trial has ended")
+        assert robot.state(tried)[0] == "staged"
         assert "cannot be tried now: there is no memory left" in robot.keeper.health.message
         with pytest.raises(Refused, match="no memory left .* take a smaller model"):
             robot.keeper.activate(tried)
@@ -386,6 +385,26 @@ def test_without_room_for_it_nothing_is_held_against_an_adapter(robot, monkeypat
     assert robot.policy.adapter_id == proven and robot.state(tried)[0] == "staged"
     robot.keeper.try_adapter(tried)
     robot.until_state(tried, "watched")
+
+
+def test_what_finds_no_room_is_not_tried_again_at_once(robot, monkeypatch):
+    """taskmem_sync offers what is staged as soon as no trial goes on."""
+    robot = robot(trial_clips=0)
+    id = robot.stage()
+    with monkeypatch.context() as patched:
+        patched.setattr(slot, "_allocate", full)
+        robot.keeper.try_adapter(id)
+        until(lambda: not robot.keeper.health.candidate, "its trial has ended")
+        with pytest.raises(Refused, match="a moment ago .*no memory left.* again 10 minutes after"):
+            robot.keeper.try_adapter(id)
+    assert [event.event for event in robot.store.adapter_events(id)] == ["staged", "trial", "staged"]
+    monkeypatch.setattr(adapter_keeper, "AGAIN_S", 0.0)
+    robot.keeper.try_adapter(id)
+    robot.until_state(id, "watched")
+
+
+def full(*_, **__):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
 def test_another_base_model_puts_the_adapter_aside_and_the_old_one_finds_it_again(robot):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 # What was before a take-over, to compare with.
 MEMORIES_BEFORE, TASKS_BEFORE = 300, 100
 END_S = 2.0
+# What could not be tried is offered again at once; it is not tried again before that.
+AGAIN_S = 600.0
 
 
 class AdapterKeeper:
@@ -60,6 +63,7 @@ class AdapterKeeper:
         self._unread = ""  # why it is not known what another program wrote
         self._following = False
         self._trial: Trial | None = None
+        self._not_now: dict[str, tuple[float, str]] = {}  # steady time, and why it could not be tried
         self._watch: tuple[str, Watch] | None = None
         self._owed: tuple[str, str] | None = None  # a rollback that the store did not take
         self._turn = threading.RLock()  # one decision at a time; never waited for in the engine's thread
@@ -182,6 +186,7 @@ class AdapterKeeper:
                     f"adapter {use.in_use} is being watched ({self._watch[1].clips} of "
                     f"{self.settings.watch_clips} clips); try again when it has proved itself"
                 )
+            self._not_too_soon(id)
             try:
                 self._model.verified(row)
             except KeyFileError as error:
@@ -274,6 +279,7 @@ class AdapterKeeper:
             if not self._open and self._store.adapter(trial.id).state == TRIAL:
                 self._store.note_adapter(PAUSED, trial.id, "the agent stopped in the middle of its trial")
         except (KeyFileError, NoRoom) as error:  # nothing is known against it
+            self._not_now[trial.id] = time.monotonic(), str(error)
             self._store.set_adapter_state(trial.id, STAGED, str(error))
             self._say(f"adapter {trial.id} cannot be tried now: {error}")
         except (PackageError, LoadError) as error:
@@ -398,6 +404,15 @@ class AdapterKeeper:
             return
         self._use = self._model.settle()
         self._changed()
+
+    def _not_too_soon(self, id: str) -> None:
+        """Else what finds no room would be verified, fitted and given back all the time. Raises Refused."""
+        at, why = self._not_now.get(id, (-AGAIN_S, ""))
+        if why and time.monotonic() - at < AGAIN_S:
+            raise Refused(
+                f"adapter {id} could not be tried a moment ago ({why}); it may be offered again "
+                f"{AGAIN_S / 60:g} minutes after that, or activated"
+            )
 
     def _not_pinned(self) -> None:
         if self._use.pinned:
