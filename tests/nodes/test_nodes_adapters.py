@@ -20,7 +20,7 @@ from tiny_models import TAUGHT, make_clip, make_folder, teach
 from taskmem_ros.clips import ClipQueue
 from taskmem_ros.memory import Store, StoreError
 from taskmem_ros.memory.ring import ClipRing
-from taskmem_ros.nodes import adapter_keeper
+from taskmem_ros.nodes import adapter_in_use, adapter_keeper
 from taskmem_ros.nodes.adapter_in_use import AdapterSettings, Refused
 from taskmem_ros.nodes.adapter_keeper import AdapterKeeper
 from taskmem_ros.policy import Engine, MemoryPolicy, slot
@@ -401,6 +401,32 @@ def test_what_finds_no_room_is_not_tried_again_at_once(robot, monkeypatch):
     monkeypatch.setattr(adapter_keeper, "AGAIN_S", 0.0)
     robot.keeper.try_adapter(id)
     robot.until_state(id, "watched")
+
+
+def test_a_trial_that_runs_out_of_memory_is_no_verdict(robot, monkeypatch):
+    robot = robot()
+    robot.see(3)
+    id = robot.stage()
+    with monkeypatch.context() as patched:
+        patched.setattr(robot.policy, "try_adapter", full)
+        robot.keeper.try_adapter(id)
+        until(lambda: not robot.keeper.health.candidate, "its trial has ended")
+    state, reason = robot.state(id)
+    assert state == "staged" and "no memory left for the trial" in reason
+
+
+def test_without_memory_to_read_it_an_adapter_is_not_tried(robot, monkeypatch):
+    robot = robot()
+    id = robot.stage()
+
+    def gone(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(adapter_in_use, "verify", gone)
+    for command in (robot.keeper.try_adapter, robot.keeper.activate):
+        with pytest.raises(Refused, match="no memory left"):
+            command(id)
+    assert robot.state(id)[0] == "staged"
 
 
 def full(*_, **__):

@@ -12,7 +12,8 @@ from peft import BeftConfig, LoraConfig, PeftModel, get_peft_model
 from tiny_models import make_clip, make_folder
 from transformers import AutoModelForImageTextToText
 
-from taskmem_ros.policy import LoadError, MemoryPolicy
+from taskmem_ros.policy import LoadError, MemoryPolicy, NoRoom, slot
+from taskmem_ros.policy import adapter as adapter_module
 from taskmem_ros.policy.adapter import Adapter
 from taskmem_ros.policy.load import file_hash
 
@@ -151,6 +152,31 @@ def test_provenance_is_the_id_or_the_hash(random_folder, adapters):
     assert policy.provenance.adapter == "kitchen-7"
     policy.unload_adapter()
     assert policy.provenance.adapter == ""
+
+
+def gone(*_, **__):
+    raise MemoryError
+
+
+def too_large_for_a_cpu(*_, **__):
+    torch.empty(10**15)
+
+
+@pytest.mark.parametrize("full", [gone, too_large_for_a_cpu])
+def test_without_memory_nothing_is_said_against_an_adapter(random_folder, adapters, monkeypatch, full):
+    folder = adapters["steer"]
+    config = json.loads((folder / "adapter_config.json").read_text())
+    policy = MemoryPolicy.load(str(random_folder), device="cpu")
+    adapter = Adapter.read(folder, "night-9")
+    for module, name, work in (
+        (slot, "_allocate", lambda: policy.fit_adapter(adapter)),
+        (adapter_module, "load_file", lambda: Adapter.read(folder)),
+        (adapter_module, "load", lambda: Adapter.from_bytes("night-9", config, b"")),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, full)
+            with pytest.raises(NoRoom, match="no memory left for adapter .*free some"):
+                work()
 
 
 @pytest.mark.parametrize("before", [None, "steer", "lora"])

@@ -12,7 +12,7 @@ from taskmem_ros.exchange.package import PackageError, VerifiedAdapter, verify
 from taskmem_ros.memory import AdapterRow, AdapterUse, Store
 from taskmem_ros.memory.adapters import REFUSED
 from taskmem_ros.policy import Engine, LoadError, MemoryPolicy, NoRoom
-from taskmem_ros.policy.adapter import Adapter
+from taskmem_ros.policy.adapter import Adapter, no_room
 from taskmem_ros.policy.slot import FittedAdapter
 
 
@@ -89,8 +89,12 @@ class AdapterInUse:
             self._engine.between_clips(lambda policy, _: policy.set_adapter(fitted), patience_s=0).result()
 
     def verified(self, row: AdapterRow) -> VerifiedAdapter:
-        keyring = Keyring.read(self._settings.keyring)
-        return verify(row.folder, keyring, base_revision=self._policy.provenance.revision, id=row.id)
+        """Raises KeyFileError, PackageError, NoRoom."""
+        keyring, revision = Keyring.read(self._settings.keyring), self._policy.provenance.revision
+        try:
+            return verify(row.folder, keyring, base_revision=revision, id=row.id)
+        except MemoryError as error:
+            raise no_room(f"adapter {row.id}", error) from error
 
     def fitted(self, row: AdapterRow) -> FittedAdapter:
         """Raises KeyFileError, PackageError, NoRoom or another LoadError."""

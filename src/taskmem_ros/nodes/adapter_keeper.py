@@ -189,7 +189,7 @@ class AdapterKeeper:
             self._not_too_soon(id)
             try:
                 self._model.verified(row)
-            except KeyFileError as error:
+            except (KeyFileError, NoRoom) as error:
                 raise Refused(f"adapter {id} cannot be verified: {error}") from error
             except PackageError as error:
                 self._refuse(row, f"adapter {id} is refused: {error}")

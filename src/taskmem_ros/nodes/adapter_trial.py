@@ -12,6 +12,7 @@ from taskmem_ros.clips import Clip
 from taskmem_ros.memory import StoreError, content_words
 from taskmem_ros.memory.ring import ClipRing
 from taskmem_ros.policy import Engine, EngineStopped
+from taskmem_ros.policy.adapter import no_room, out_of_memory
 from taskmem_ros.policy.slot import FittedAdapter
 from taskmem_ros.policy.trial import TrialLimits, Tried, Verdict, judge_trial
 
@@ -60,7 +61,8 @@ def run_trial(
 ) -> Verdict | None:
     """Try an adapter on the newest kept clips; None where no trial is wished.
 
-    Waits for the clips, and for moments in which none waits for the policy. Raises Cancelled, EngineStopped.
+    Waits for the clips, and for moments in which none waits for the policy. Raises Cancelled, EngineStopped,
+    and NoRoom where the memory runs out in it.
     """
     count = trial.settings.trial_clips
     if not count:
@@ -99,7 +101,7 @@ def _write(
     clips: Sequence[Clip],
     memories: Sequence[str],
 ) -> str | None:
-    """The memory that an adapter writes of a clip; None where it fails."""
+    """The memory that an adapter writes of a clip; None where it fails. Raises NoRoom."""
 
     def work(policy, yield_point):
         def at_token() -> None:
@@ -120,6 +122,8 @@ def _write(
     except CancelledError as error:
         raise Cancelled from error
     except Exception as error:  # as in the engine: a clip of which there is no memory
+        if out_of_memory(error):
+            raise no_room(f"the trial of adapter {trial.id}", error) from error
         name = adapter.id if adapter else "the bare model"
         log.error("in the trial %s failed: %s", name, error, exc_info=error)
         return None

@@ -12,7 +12,7 @@ from peft import PeftConfig, PeftType
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from safetensors.torch import load, load_file
 
-from taskmem_ros.policy.choices import LoadError
+from taskmem_ros.policy.choices import LoadError, NoRoom
 from taskmem_ros.policy.load import file_hash, first_words
 from taskmem_ros.policy.steer import SteerModel
 
@@ -30,7 +30,7 @@ class Adapter:
 
     @classmethod
     def read(cls, folder: str | Path, id: str = "") -> Adapter:
-        """Read what PEFT's save_pretrained wrote. Raises LoadError.
+        """Read what PEFT's save_pretrained wrote. Raises LoadError, NoRoom.
 
         id: by default the short sha256 of the weights.
         """
@@ -48,6 +48,8 @@ class Adapter:
             config = PeftConfig.from_pretrained(str(folder))
             weights = load_file(folder / WEIGHTS_FILE)
         except Exception as error:  # whatever a damaged file makes json, peft or safetensors raise
+            if out_of_memory(error):
+                raise no_room(f"adapter {str(folder)!r}", error) from error
             raise LoadError(
                 f"adapter {str(folder)!r} cannot be read ({first_words(error)}); copy it again"
             ) from error
@@ -58,12 +60,29 @@ class Adapter:
     def from_bytes(cls, id: str, config: Mapping[str, Any], weights: bytes) -> Adapter:
         """Of what was verified: adapter_config.json's object and adapter_model.safetensors' bytes.
 
-        Raises LoadError.
+        Raises LoadError, NoRoom.
         """
         try:
             made = PeftConfig.from_peft_type(**config)
             tensors = load(weights)
         except Exception as error:  # whatever peft or safetensors raise
+            if out_of_memory(error):
+                raise no_room(f"adapter {id}", error) from error
             raise LoadError(f"adapter {id} cannot be read ({first_words(error)}); fetch it again") from error
         made.inference_mode = True
         return cls(id, made, tensors)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says only that there is no memory left: nothing is known against what was tried."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # What torch raises on a CPU has no class of its own.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def no_room(what: str, error: BaseException) -> NoRoom:
+    """For what found no memory."""
+    return NoRoom(
+        f"there is no memory left for {what} ({first_words(error)}); free some, or take a smaller model"
+    )

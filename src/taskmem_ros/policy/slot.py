@@ -17,8 +17,8 @@ from peft import PeftModel, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from taskmem_ros.policy.adapter import Adapter
-from taskmem_ros.policy.choices import LoadError, NoRoom
+from taskmem_ros.policy.adapter import Adapter, no_room, out_of_memory
+from taskmem_ros.policy.choices import LoadError
 from taskmem_ros.policy.load import first_words
 
 # PEFT finds an adapter's tensors by this name, so no parameter of a model may contain it.
@@ -64,12 +64,9 @@ class AdapterSlot:
             self._bare = self._bare or _Tree.of(self._model)
             try:
                 return FittedAdapter(adapter.id, self._bare.built_in(adapter))
-            except (torch.OutOfMemoryError, MemoryError) as error:
-                raise NoRoom(
-                    f"there is no memory left for adapter {adapter.id} ({first_words(error)}); free some, or "
-                    "take a smaller model"
-                ) from error
             except Exception as error:
+                if out_of_memory(error):
+                    raise no_room(f"adapter {adapter.id}", error) from error
                 raise LoadError(
                     f"adapter {adapter.id} does not fit this model ({first_words(error)})"
                 ) from error
