@@ -54,6 +54,11 @@ class Robot:
         self.running = False
 
     def start(self, **settings) -> Robot:
+        self.configure(**settings)
+        self.activate()
+        return self
+
+    def configure(self, **settings) -> None:
         self.policy.set_adapter(None)
         self.engine = Engine(self.policy, ClipQueue(100), self._on_memory, max_new_tokens=60)
         self.keeper = AdapterKeeper(
@@ -62,8 +67,6 @@ class Robot:
             lambda: None, lambda work: work(),
         )  # fmt: skip
         self.keeper.start_up()
-        self.activate()
-        return self
 
     def activate(self) -> None:
         self.keeper.settle()
@@ -686,6 +689,25 @@ def test_ends_in_good_order_say_nothing_against_one_on_probation(robot):
     for _ in range(4):
         robot.stop()
         robot.start()
+    assert robot.state(id)[0] == "watched" and robot.keeper.health.phase == "watch"
+
+
+@pytest.mark.parametrize("end", ["active", "never active"])
+def test_ends_in_good_order_are_forgiven_where_it_could_not_be_had(robot, end):
+    robot = robot(trial_clips=0)
+    id = robot.taken_over()
+    robot.stop()
+    away = robot.workshop.keyring.rename(robot.workshop.keyring.with_suffix(".away"))
+    for _ in range(4):
+        if end == "active":
+            robot.start()
+            assert robot.policy.adapter_id == "" and robot.keeper.health.phase == "steady"
+            robot.stop()
+        else:
+            robot.configure()
+            robot.keeper.end()
+    away.rename(robot.workshop.keyring)
+    robot.start()
     assert robot.state(id)[0] == "watched" and robot.keeper.health.phase == "watch"
 
 

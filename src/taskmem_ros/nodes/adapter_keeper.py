@@ -112,7 +112,7 @@ class AdapterKeeper:
         """The engine runs: go on with a trial or a watch that was cut off."""
         if self.settings.by_hand:
             return
-        self.end()
+        self._join()
         self._letters = Letters("taskmem-adapters", self._failed)
         self._open, self._watch = True, None
         with self._told_of_store("what was going on with adapters is not known"), self._turn:
@@ -123,8 +123,8 @@ class AdapterKeeper:
 
     def close(self) -> None:
         """The engine is about to stop; a trial is cut off, and goes on after the next `open`."""
-        if self._open and self._watch is not None:
-            self._letters.put(lambda: self._store.forgive_adapter_starts())  # the agent survives it
+        if self._open:
+            self._letters.put(self._forgive)
         self._open = False
         if (trial := self._trial) is not None:
             trial.cancel()
@@ -133,8 +133,12 @@ class AdapterKeeper:
 
     def end(self) -> None:
         """After `close` and the engine's stop, before the store is closed: wait for the thread."""
-        if self._letters is not None:
-            self._letters.join(END_S)
+        if self._letters is None and not self.settings.by_hand:  # the agent was never active
+            try:
+                self._forgive()
+            except StoreError as error:
+                log.warning("that the agent ended in good order was not stored: %s", error)
+        self._join()
 
     def wrote(self, text: str | None) -> None:
         """The engine tried a clip. In the engine's thread: with the adapter in use."""
@@ -236,6 +240,16 @@ class AdapterKeeper:
                 self._watch = None
             self._use = self._store.pin_adapter(pinned)
             return self._say(f"{named(self._use.in_use)} is {'pinned' if pinned else 'no longer pinned'}")
+
+    def _join(self) -> None:
+        if self._letters is not None:
+            self._letters.join(END_S)
+
+    def _forgive(self) -> None:
+        """The agent survives the adapter on probation, also where that could not be had."""
+        row = self._store.adapter(self._use.in_use)
+        if row is not None and row.state == WATCHED:
+            self._store.forgive_adapter_starts()
 
     def _failed(self, error: Exception) -> None:
         """In the keeper's own thread, in which nobody else would hear of it."""
