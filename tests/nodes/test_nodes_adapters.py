@@ -366,6 +366,71 @@ def test_without_its_keyring_the_bare_model_is_used_and_nothing_is_forgotten(rob
     assert robot.policy.adapter_id == id
 
 
+@pytest.mark.parametrize("state", ["good", "watched"])
+def test_what_could_not_be_had_is_had_as_soon_as_it_can_be(robot, state, monkeypatch, caplog):
+    robot = robot(trial_clips=0)
+    id = robot.proven() if state == "good" else robot.taken_over()
+    robot.stop()
+    away = robot.workshop.keyring.rename(robot.workshop.keyring.with_suffix(".away"))
+    robot.start()
+    why = robot.keeper.health.problem
+    with monkeypatch.context() as patched, caplog.at_level(logging.INFO):
+        patched.setattr(adapter_keeper, "MISSING_S", 0.0)
+        caplog.clear()
+        for _ in range(3):
+            robot.keeper.tick()
+        assert robot.policy.adapter_id == "" and robot.keeper.health.problem == why
+        assert "cannot be had now" in why and not caplog.records, "it was said before"
+    away.rename(robot.workshop.keyring)
+    robot.keeper.tick()
+    assert robot.policy.adapter_id == "", "it is looked for now and then"
+    monkeypatch.setattr(adapter_keeper, "MISSING_S", 0.0)
+    robot.keeper.tick()
+    health = robot.keeper.health
+    assert (robot.policy.adapter_id, health.problem, robot.state(id)[0]) == (id, "", state)
+    assert health.phase == ("steady" if state == "good" else "watch")
+    assert health.message == f"adapter {id} could be had again and is in use"
+    robot.see(1)
+    assert robot.drafts[-1][2] == id
+
+
+def test_that_there_is_no_room_yet_is_said_once(robot, monkeypatch, caplog):
+    robot = robot(trial_clips=0)
+    id, tries = robot.proven(), []
+    robot.stop()
+
+    def full(*_, **__):
+        tries.append(1)
+        raise torch.OutOfMemoryError(f"CUDA out of memory. {len(tries)} MiB is free.")
+
+    monkeypatch.setattr(slot, "_allocate", full)
+    robot.start()
+    robot.keeper.tick()
+    assert f"adapter {id} cannot be had now" in robot.keeper.health.problem and len(tries) == 2
+    monkeypatch.setattr(adapter_keeper, "MISSING_S", 0.0)
+    with caplog.at_level(logging.INFO):
+        caplog.clear()
+        robot.keeper.tick()
+        robot.keeper.tick()
+    assert len(tries) == 4 and not caplog.records
+
+
+def test_what_is_missing_is_not_looked_for_in_a_trial(robot, monkeypatch):
+    robot = robot()
+    id = robot.stage()
+    robot.keeper.activate(id)
+    robot.stop()
+    line = robot.workshop.keyring.read_text()
+    robot.workshop.keyring.unlink()
+    robot.start()
+    robot.workshop.keyring.write_text(line)
+    other = robot.stage()
+    robot.keeper.try_adapter(other)  # waits for clips
+    monkeypatch.setattr(adapter_keeper, "MISSING_S", 0.0)
+    robot.keeper.tick()
+    assert robot.policy.adapter_id == "" and robot.keeper.health.candidate == other
+
+
 def test_without_room_for_it_nothing_is_held_against_an_adapter(robot, monkeypatch):
     robot = robot()
     robot.see(3)

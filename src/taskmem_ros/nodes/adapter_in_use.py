@@ -49,28 +49,35 @@ class AdapterInUse:
         self._store, self._policy, self._engine = store, policy, engine
         self._settings, self._worry = settings, worry
         self._idle = False  # the engine does not run, the model is ours
+        self._missing_for: type[Exception] | None = None  # why the last one could not be had
 
     @property
     def id(self) -> str:
         """Of what is in the model, "" for the bare one."""
         return self._policy.adapter_id
 
-    def settle(self) -> AdapterUse:
-        """Have the adapter in the model that the store says, or the first before it that can be had."""
+    def settle(self, again: bool = False) -> AdapterUse:
+        """Have the adapter in the model that the store says, or the first before it that can be had.
+
+        again: it could not be had before; what is still the reason is not said again.
+        """
         while (use := self._store.adapter_use()).in_use != self._policy.adapter_id:
             fitted = None
             if use.in_use:
                 try:
                     fitted = self.fitted(self.row(use.in_use))
                 except (KeyFileError, NoRoom) as error:  # nothing is known against the adapter
-                    self._worry(
-                        f"adapter {use.in_use} cannot be had now, and the bare model is used: {error}"
-                    )
+                    if not again or type(error) is not self._missing_for:
+                        self._worry(
+                            f"adapter {use.in_use} cannot be had now, and the bare model is used: {error}"
+                        )
+                    self._missing_for = type(error)
                 except (PackageError, LoadError, Refused) as error:
                     after = self._store.roll_back(str(error), REFUSED)
                     self._worry(f"adapter {use.in_use} is given up for {named(after.in_use)}: {error}")
                     continue
-            self.swap(fitted)
+            if fitted is not None or self.id:
+                self.swap(fitted)
             break
         return use
 

@@ -35,6 +35,8 @@ MEMORIES_BEFORE, TASKS_BEFORE = 300, 100
 END_S = 2.0
 # What could not be tried is offered again at once; it is not tried again before that.
 AGAIN_S = 600.0
+# How often what should be in use, and could not be had, is looked for.
+MISSING_S = 60.0
 
 
 class AdapterKeeper:
@@ -62,6 +64,7 @@ class AdapterKeeper:
         self._message = self._problem = ""
         self._unread = ""  # why it is not known what another program wrote
         self._following = False
+        self._looked_at = 0.0  # steady: for what should be in use
         self._trial: Trial | None = None
         self._not_now: dict[str, tuple[float, str]] = {}  # steady time, and why it could not be tried
         self._watch: tuple[str, Watch] | None = None
@@ -154,8 +157,8 @@ class AdapterKeeper:
             )
 
     def tick(self) -> None:
-        """Once a second: what the store did not take is tried again, and what another program wrote (`taskmem
-        adapters`) is done.
+        """Once a second: what the store did not take is tried again, what another program wrote (`taskmem
+        adapters`) is done, and what should be in use and could not be had is looked for.
         """
         if not self._open:
             return
@@ -168,7 +171,7 @@ class AdapterKeeper:
             self._unread = f"which adapter should be in use is not known: {error}"
             return
         self._unread = ""
-        if behind and not self._following:  # it may have to wait for its turn
+        if (behind or self._is_missing()) and not self._following:  # it may have to wait for its turn
             self._following = True
             self._apart(self._follow)
 
@@ -390,8 +393,28 @@ class AdapterKeeper:
         try:
             with self._told_of_store("what another program wrote of adapters is not known"), self._turn:
                 self._catch_up()
+                if self._open and self._is_missing():
+                    self._look_again()
         finally:
             self._following = False
+
+    def _is_missing(self) -> bool:
+        """Whether to look for what should be in use now; not while something is compared with what is."""
+        late = time.monotonic() - self._looked_at >= MISSING_S
+        nothing_on = self._trial is None and self._watch is None and self._owed is None
+        return late and nothing_on and self._use.in_use != self._policy.adapter_id
+
+    def _look_again(self) -> None:
+        """What could not be had may be had by now: there is memory, or the keyring is back."""
+        id = self._use.in_use
+        self._settle(again=True)
+        if id != self._policy.adapter_id:
+            return  # why was said
+        self._problem = ""
+        row = self._store.adapter(id)
+        if row is not None and row.state == WATCHED:
+            self._begin_watch(id)
+        self._say(f"{named(id)} could be had again and is in use")
 
     def _catch_up(self) -> None:
         """Before any decision: what the store did not take, and what another program wrote."""
@@ -411,12 +434,13 @@ class AdapterKeeper:
             self._say(f"{named(self._policy.adapter_id)} is in use, as was written into the database")
         self._changed()
 
-    def _settle(self) -> None:
-        """Have in the model what the store says, as far as it can be had."""
+    def _settle(self, again: bool = False) -> None:
+        """Have in the model what the store says, as far as it can be had. again: as AdapterInUse.settle."""
         if self._owed is not None:
             self._pay()
             return
-        self._use = self._model.settle()
+        self._looked_at = time.monotonic()
+        self._use = self._model.settle(again)
         self._changed()
 
     def _not_too_soon(self, id: str) -> None:
