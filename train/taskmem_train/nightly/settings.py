@@ -85,6 +85,11 @@ class NightlyConfig(GateRules, LearnConfig):
     max_fidelity_loss: float = _setting(
         0.05, "true statements may be fewer by at most this share; a night's few hundred are known no better"
     )
+    max_length_change: float = _setting(
+        0.2,
+        "memories may be longer or shorter by at most this share than those of what is in use, which another "
+        "role may have shaped; each night fits anew to the bare policy, so this does not add up",
+    )
     max_failed_gain: float = _setting(
         0.02, "clips without a memory may be more by at most this share: one or two of a short day"
     )
