@@ -175,6 +175,18 @@ def test_an_adapter_without_its_signature_is_none_and_another_of_its_id_is_refus
         make().push_adapter(other)
 
 
+def test_an_unsigned_manifest_is_replaced_by_the_key_that_it_names_alone(exchange, tmp_path):
+    make, root, robot = exchange
+    folder = adapter(tmp_path / "a", robot)
+    (folder / "manifest.json").write_text('{"key":"ours","serial":2}')
+    put_raw(make, root, f"adapters/{robot}/manifest.json", b'{"key":"theirs","serial":1}')
+    with pytest.raises(PlaceConflict):
+        make().push_adapter(folder)
+    put_raw(make, root, f"adapters/{robot}/manifest.json", b'{"key":"ours","serial":1}')
+    assert make().push_adapter(folder) is True
+    assert make().adapter_manifest(robot)[0] == (folder / "manifest.json").read_bytes()
+
+
 def test_an_adapter_of_another_size_than_was_signed_is_not_pulled(exchange, tmp_path):
     make, root, robot = exchange
     folder = adapter(tmp_path, robot)

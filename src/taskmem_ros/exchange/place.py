@@ -28,6 +28,7 @@ from taskmem_ros.exchange.place_errors import (
     PlaceUnreachable,
 )
 from taskmem_ros.exchange.remote import Progress, Remote
+from taskmem_ros.exchange.strict import read_json
 from taskmem_ros.exchange.transport import Patience
 
 __all__ = [
@@ -164,7 +165,8 @@ class Place:
     def push_adapter(self, folder: str | Path) -> bool:
         """Publish a packed adapter's folder, which is called by its id; the signature comes last.
 
-        False where the same was there already.
+        False where the same was there already. A manifest without a signature is replaced where it names the
+        same key: its workstation has packed the adapter anew since a push that was cut.
         """
         patience, folder = self._patience(), Path(folder)
         self._remote.need_writable("publish an adapter")
@@ -176,8 +178,13 @@ class Place:
             if [self._remote.read(f"{base}/{MANIFEST_FILE}", MAX_MANIFEST, patience), signature] != signed:
                 raise self._remote.conflict(base)
             return False
+        # A manifest that names the same key is our own of a push that was cut; unsigned, it is not there.
+        there = self._remote.read(f"{base}/{MANIFEST_FILE}", MAX_MANIFEST, patience)
+        ours = there is not None and _key(there) is not None and _key(there) == _key(signed[0])
         for name in names:
-            self._remote.put(f"{base}/{name}", folder / name, about_file(folder / name), patience)
+            about = about_file(folder / name)
+            replace = ours and name == MANIFEST_FILE
+            self._remote.put(f"{base}/{name}", folder / name, about, patience, replace=replace)
         self._remote.sweep([f"{base}/{name}" for name in names], patience)
         return True
 
@@ -250,6 +257,16 @@ def _passed_over() -> Iterator[None]:
         raise
     except PlaceError as error:
         log.warning("passed over: %s", error)
+
+
+def _key(manifest: bytes) -> str | None:
+    """The key that a manifest names, which is not verified; None where it names none."""
+    try:
+        told = read_json(manifest)
+    except ValueError:
+        return None
+    key = told.get("key") if isinstance(told, dict) else None
+    return key if isinstance(key, str) and key else None
 
 
 def _name(name: str, what: str) -> str:
