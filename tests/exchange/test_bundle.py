@@ -198,6 +198,19 @@ def test_a_foreign_or_changed_bundle_is_one_sentence(good, tmp_path, sql):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [("disk I/O error", OSError), ("unable to open database file", OSError), ("no such table", BundleError)],
+)
+def test_what_fails_for_this_machine_is_no_fault_of_the_bundle(good, monkeypatch, said, kind):
+    def fails(*told, **more):
+        raise sqlite3.OperationalError(said)
+
+    monkeypatch.setattr(sqlite3, "connect", fails)
+    with pytest.raises(kind, match=said):
+        Bundle.open(good)
+
+
 def test_other_files_are_one_sentence(database, tmp_path):
     (tmp_path / "text").write_text("no bundle, but long enough to be a header of a SQLite file" * 9)
     for path, said in (

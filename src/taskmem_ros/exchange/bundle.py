@@ -21,9 +21,15 @@ from taskmem_ros.exchange.types import CONTENTS, FORMAT, FRAMES, BundledClip, Bu
 from taskmem_ros.exchange.writer import About, new_bundle
 from taskmem_ros.memory import Feedback, Memory, Task
 
+# What SQLite says where the disk or the system failed, which passes; not of what is in the file.
+_OF_THIS_MACHINE = ("disk i/o error", "unable to open database", "is locked", "disk is full", "interrupted")
+_SHORT_READ = 522  # an "I/O error" too, of a file that is cut short
+
 
 class Bundle:
-    """An open bundle, whole when it was opened. Not thread-safe. Reading raises BundleError."""
+    """An open bundle, whole when it was opened. Not thread-safe. Reading raises BundleError, and OSError
+    where this machine's disk fails, which may pass.
+    """
 
     def __init__(self, path: Path, db: Database, manifest: Manifest):
         self.path, self.manifest = path, manifest
@@ -63,7 +69,9 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
-        """Open a bundle to read it. Raises BundleError where it is none, or not as it was written."""
+        """Open a bundle to read it. Raises BundleError where it is none, or not as it was written, OSError
+        where it cannot be read now.
+        """
         path = Path(path).expanduser()
         if not path.is_file():
             raise BundleError(f"there is no bundle at {path}; make one with `taskmem bundle`")
@@ -146,6 +154,12 @@ def _checked_manifest(path: Path, db: Database) -> Manifest:
     return manifest
 
 
+def _of_this_machine(error: sqlite3.OperationalError) -> bool:
+    if getattr(error, "sqlite_errorcode", None) == _SHORT_READ:
+        return False
+    return any(text in str(error).lower() for text in _OF_THIS_MACHINE)
+
+
 @contextmanager
 def _sentences(path: Path) -> Iterator[None]:
     """Whatever a damaged or foreign file makes SQLite, json or the values raise, in one sentence."""
@@ -153,6 +167,13 @@ def _sentences(path: Path) -> Iterator[None]:
         yield
     except BundleError:
         raise
+    except sqlite3.OperationalError as error:
+        if not _of_this_machine(error):
+            raise BundleError(f"{path} is damaged ({error}); get it again") from error
+        raise OSError(
+            f"{path} cannot be read now ({error}); that is no fault of the bundle: see to this machine's "
+            "disk and open files, and try again"
+        ) from error
     except (sqlite3.Error, ValueError, TypeError, KeyError, AttributeError) as error:
         if "not a database" in str(error):
             raise BundleError(f"{path} is no task bundle (not a SQLite file); choose another") from error
