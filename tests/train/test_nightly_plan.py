@@ -24,10 +24,19 @@ from taskmem_train.nightly.ledger import (
     TakenBundle,
 )
 from taskmem_train.nightly.log import write_log
-from taskmem_train.nightly.runs import settings_of, with_settings
+from taskmem_train.nightly.runs import (
+    MOST_BUNDLES,
+    MOST_QUESTIONS,
+    MOST_TASKS,
+    newest,
+    settings_of,
+    short,
+    with_settings,
+)
 from taskmem_train.nightly.settings import NightlyConfig
 
 from taskmem_ros.exchange import Bundle
+from taskmem_ros.exchange.manifest import CONFIG_FILE, WEIGHTS_FILE, AdapterManifest, FileEntry
 from taskmem_ros.memory import Feedback
 
 CONFIG = NightlyConfig(exchange="/nowhere", key="key.pem", allow_unchecked=True, judge="random")
@@ -67,7 +76,7 @@ def test_enough_new_tasks_are_learned_from_and_the_others_asked():
         (tasks(4), [bundle(1)], "answer: 4 of kind question; it takes 5"),
         (tasks(4) + tasks(4, 2, kind="task"), [bundle(1), bundle(2)], "4 of kind question, 4 of kind task"),
         (tasks(9, used=True), [bundle(1)], "answer: none"),
-        (tasks(4) + tasks(7, 2, known=False), [bundle(1)], "; 7 more have no known answer"),
+        (tasks(4) + tasks(7, 2, known=False), [bundle(1), bundle(2)], "; 7 more have no known answer"),
         (tasks(9), [bundle(1, clips=0)], "have no frames to try memories on; set contents to frames"),
         (tasks(7), [bundle(1)], "beside 5 to fit to only 2 are left to ask at the gate, which takes 3"),
         (
@@ -117,6 +126,16 @@ def test_only_the_last_days_count_by_each_robots_own_clock():
     plan = choose(SMALL, own, tasks(20, 1) + tasks(12, 3))
     assert plan.bundles == tuple(f"bundles/r/{n}" for n in (3, 4, 5))
     assert all(uid.startswith("r-3/") for uid in (*plan.learn, *plan.ask))
+
+
+def test_tasks_out_of_the_days_are_not_new_and_nothing_is_trained_on_them():
+    own = [bundle(1, 1.0), bundle(2, 9.0)]
+    found = tasks(9) + tasks(9, 2, used=True)  # feedback on the old ones came late
+    said = choose(SMALL, own, found)
+    assert "known answer: none; it takes 5 of a kind to train" in said
+    assert said.endswith("; 9 more are not of the last 2 days (days)")
+    plan = choose(SMALL, own, tasks(9) + tasks(12, 2))
+    assert plan.new == 12 and len(plan.learn) == 5
 
 
 def test_a_clock_that_was_far_off_for_a_while_makes_no_old_bundle_new():
@@ -216,6 +235,31 @@ def test_tasks_come_once_and_feedback_makes_answers_known(ledger, tmp_path):
     # Another robot's tasks are its own, whatever ids it gives them.
     take(ledger, day(tmp_path / "3", clips=3, questions=3, robot="robot2"))
     assert len(ledger.tasks("robot2")) == 3 and len(ledger.tasks("robot1")) == 9
+
+
+def test_feedback_alone_does_not_set_the_time(ledger, tmp_path):
+    take(ledger, day(tmp_path / "1", clips=3, questions=3))
+    said = [Feedback(1, 2, "wrong", "in the hall", "", 5)]
+    about = {"clips": 3, "questions": 0, "contents": "memories", "sequence": 2, "feedback": said}
+    take(ledger, day(tmp_path / "2", **about))
+    with_time, alone = ledger.bundles("robot1")
+    assert with_time.last_ns and alone.memories and alone.last_ns is None
+
+
+def test_what_a_manifest_names_is_bounded_by_number_and_bytes():
+    texts = [short("\u00fc" * 4000 + str(n)) for n in range(2000)]
+    assert len(texts[0]) == 300 and texts[0].endswith("...") and short("Where?") == "Where?"
+    questions = newest(texts, *MOST_QUESTIONS)
+    few = newest([f"{n}?" for n in range(2000)], *MOST_QUESTIONS)
+    assert len(few) == 1000 and few[-1] == "1999?" and few[0] == "1000?"
+    uids = newest([f"{'s' * 64}/{n:019}" for n in range(20_000)], *MOST_TASKS)
+    ids = newest([f"{n:064}" for n in range(20_000)], *MOST_BUNDLES)
+    assert min(map(len, (questions, uids, ids))) > 100
+    files = {name: FileEntry(4, "ab" * 32) for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    AdapterManifest(
+        id="a", serial=1, base_model="m", base_revision="r", prompt_hash="p", kind="lora", layer=None,
+        files=files, questions=questions, tasks=uids, bundles=ids, created_ns=1, key="0" * 16,
+    ).to_bytes()  # fmt: skip
 
 
 def test_a_run_is_fixed_before_it_begins_and_goes_on_under_its_name(ledger, tmp_path):

@@ -28,24 +28,27 @@ def choose(
     adapter that was published for them. A kind with enough new tasks is what is learned; what is asked at the
     gate are the newest other tasks, of any kind, since an adapter must not lose more there than it gains.
     """
-    new = [task for task in tasks if task.known and not task.used]
+    used = lately(bundles, config.days)
+    here = {(bundle.robot, bundle.sequence) for bundle in used}
+    within = [task for task in tasks if (task.robot, task.sequence) in here]
+    new = [task for task in within if task.known and not task.used]
     kinds = Counter(task.kind for task in new)
     enough = {kind for kind, count in kinds.items() if count >= config.min_new_tasks}
     if not enough:
         told = ", ".join(f"{count} of kind {kind}" for kind, count in sorted(kinds.items())) or "none"
-        waiting = sum(not task.known and not task.used for task in tasks)
+        waiting = sum(not task.known and not task.used for task in within)
         more = f"; {waiting} more have no known answer (`taskmem feedback` gives one)" if waiting else ""
+        old = sum(task.known and not task.used for task in tasks) - len(new)
+        more += f"; {old} more are not of the last {config.days:g} days (days)" if old else ""
         return (
             f"new tasks with a known answer: {told}; it takes {config.min_new_tasks} of a kind to train{more}"
         )
-    used = lately(bundles, config.days)
     if not any(bundle.clips for bundle in used):
         return (
             f"{len(new)} new tasks with a known answer, but the bundles have no frames to try memories on; "
             "set contents to frames on the robot"
         )
-    here = {(bundle.robot, bundle.sequence) for bundle in used}
-    recent = [task for task in tasks if task.known and (task.robot, task.sequence) in here]
+    recent = [task for task in within if task.known]
     learn = to_learn(config, [task for task in recent if task.kind in enough and not task.fitted])
     ask = [task for task in recent if not task.fitted and task not in learn][-config.held_out :]
     if len(ask) < config.min_questions:

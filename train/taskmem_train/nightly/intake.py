@@ -28,7 +28,7 @@ def take_in(
 ) -> list[str]:
     """Take what is new, and return the errors of what could not be pulled now; the next pass tries again.
 
-    robots: only theirs; empty: of all. megabytes: a larger bundle is refused. Raises PlaceError where the
+    robots: only theirs; empty: of all. megabytes: a larger bundle is passed over. Raises PlaceError where the
     exchange cannot be read at all.
     """
     new, errors = [], []
@@ -47,17 +47,18 @@ def take_in(
         for card in new:
             try:
                 _take(place, ledger, out, card, megabytes)
-            except PlaceError as error:
-                errors.append(f"bundle {card.stem} of {card.robot}: {error}")
+            except (OSError, MemoryError) as error:  # of the exchange or this machine, not of the bundle
+                said = str(error) or "there is too little memory to look it through; make room"
+                errors.append(f"bundle {card.stem} of {card.robot}: {said}")
             bar.update(card.bytes)
     return errors
 
 
 def _take(place: Place, ledger: Ledger, out: Path, card: BundleCard, megabytes: float) -> None:
     key = (card.robot, card.sequence, card.id, card.sha256)
-    if card.bytes > megabytes * 1e6:
-        size = f"{card.bytes / 1e6:.0f} MB"
-        ledger.refuse(*key, f"it has {size} and max_megabytes is {megabytes:g}; raise that to take it")
+    if card.bytes > megabytes * 1e6:  # not refused for good: it is taken once the setting is raised
+        told = f"it has {card.bytes / 1e6:.0f} MB and max_megabytes is {megabytes:g}; raise that to take it"
+        ledger.decide_ever(card.robot, "passed over a bundle", f"{card.stem}: {told}")
         return
     folder = out / BUNDLES / card.robot
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +82,7 @@ def _pulled(place: Place, card: BundleCard, folder: Path) -> Path:
 def _check_all(bundle: Bundle, card: BundleCard) -> None:
     try:
         check(bundle, card)
-    except (BundleError, OSError):
+    except (BundleError, OSError, MemoryError):  # the latter two may pass
         raise
     except Exception as error:  # such as lists in lists, deeper than Python reads: each night would end here
         raise BundleError(

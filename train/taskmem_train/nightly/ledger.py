@@ -59,7 +59,7 @@ _SCHEMA = (
 @dataclass(frozen=True)
 class TakenBundle:
     """A bundle that is used. file: under OUT; last_ns: the newest time in it, by the robot's
-    clock, None in an empty one. came_ns: wall time.
+    clock, None in an empty one and in one of feedback alone. came_ns: wall time.
     """
 
     robot: str
@@ -291,7 +291,9 @@ class Ledger:
         return self._tried(run, run.tries + 1)
 
     def put_off(self, run: Run) -> Run:
-        """A try that was neither well nor failed: it was ended in good form, or the exchange is away."""
+        """A try that was neither well nor failed: it was ended in good form, or the exchange or a
+        server that judges is away.
+        """
         return self._tried(run, max(0, self.run(run.number).tries - 1))
 
     def failed(self, run: Run, reason: str, most: int) -> Run:
@@ -319,6 +321,14 @@ class Ledger:
             last = next(db["decisions"].rows_where("robot = ?", [robot], order_by="id DESC", limit=1), None)
             if not once or last is None or (last["decision"], last["reason"]) != (decision, reason):
                 self._decide(db, robot, decision, reason)
+
+    def decide_ever(self, robot: str, decision: str, reason: str) -> None:
+        """Keep a decision for the log, but not where it was ever made before, whatever came in between."""
+        reason = " ".join(reason.split())
+        if not self._rows(
+            "decisions", "robot = ? AND decision = ? AND reason = ?", [robot, decision, reason]
+        ):
+            self.decide(robot, decision, reason)
 
     def unlogged(self) -> list[dict[str, Any]]:
         """Decisions that are not in the log file yet."""
@@ -370,7 +380,11 @@ def _task_row(robot: str, sequence: int, uid: str, task: Task) -> dict[str, Any]
 
 
 def _last_ns(bundle: Bundle, tasks: Sequence[Task]) -> int | None:
-    """The newest time in a bundle, by the robot's clock."""
+    """The newest time in a bundle, by the robot's clock. What is there of feedback alone is as old as the
+    task that it is about, and tells nothing.
+    """
+    if not tasks and not bundle.manifest.clips:
+        return None
     times = [task.asked_ns for task in tasks] + [memory.end_ns for memory in bundle.memories()]
     return max(times, default=None)
 

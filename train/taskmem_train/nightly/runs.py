@@ -11,7 +11,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ from taskmem_train.nightly.library import ADAPTERS, Library
 from taskmem_train.nightly.settings import NightlyConfig
 from taskmem_train.phase_two.fit import phase_two
 
+# (how many, bytes of JSON) of what a manifest names; in all it takes 256 KiB, the rest of it needs little.
+MOST_QUESTIONS, MOST_TASKS, MOST_BUNDLES = (1000, 100_000), (10_000, 90_000), (10_000, 40_000)
+LONGEST_QUESTION = 300  # characters of one, in a manifest
 RUNS, GATED, NOTES_FILE = "runs", "passed", "notes.json"
 
 
@@ -109,8 +112,9 @@ class Runner:
     def _pack(self, run: Run, config: NightlyConfig) -> Run:
         folder = self._out / ADAPTERS / run.adapter
         if folder.is_dir() and self._is_late(verify(folder, self._keyring, id=run.adapter).manifest):
-            late = folder.rename(folder.with_name(f".{folder.name}.late"))
-            shutil.rmtree(late)
+            late = folder.with_name(f".{folder.name}.late")
+            shutil.rmtree(late, ignore_errors=True)  # of a night that was killed
+            shutil.rmtree(folder.rename(late))
         if not folder.is_dir():
             self._library.look_again()  # others may have published since this night began
             passed = self.folder(run) / GATED / run.adapter
@@ -132,9 +136,9 @@ class Runner:
             kind=report["kind"],
             layer=None if report["kind"] == LORA else layer_of(passed / CONFIG_FILE),
             metrics=metrics(report),
-            questions=tuple(question[:4000] for question in report["questions"]),
-            tasks=tuple(uid for uid in run.plan.learn if TASK_UID.fullmatch(uid)),
-            bundles=tuple(id for id in run.plan.bundle_ids if NAME.fullmatch(id)),
+            questions=newest([short(question) for question in report["questions"]], *MOST_QUESTIONS),
+            tasks=newest([uid for uid in run.plan.learn if TASK_UID.fullmatch(uid)], *MOST_TASKS),
+            bundles=newest([id for id in run.plan.bundle_ids if NAME.fullmatch(id)], *MOST_BUNDLES),
             robots=() if together else run.plan.robots,
             created_ns=run.created_ns,
         )
@@ -198,6 +202,22 @@ def metrics(report: dict[str, Any]) -> dict[str, float | int | str]:
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
+def short(question: str) -> str:
+    """A question as a manifest has it, for people."""
+    return question if len(question) <= LONGEST_QUESTION else f"{question[: LONGEST_QUESTION - 3]}..."
+
+
+def newest(texts: Sequence[str], most: int, most_bytes: int) -> tuple[str, ...]:
+    """As many of the last ones as there is room for in a manifest, in their order."""
+    kept, size = [], 0
+    for text in texts[::-1][:most]:
+        size += len(json.dumps(text, ensure_ascii=False).encode()) + 1  # a comma
+        if size > most_bytes:
+            break
+        kept.append(text)
+    return tuple(kept[::-1])
+
+
 def layer_of(config: Path) -> int:
     """The layer of a steering vector, as PEFT's settings have it. Raises ValueError."""
     told = json.loads(config.read_text(encoding="utf-8"))["target_modules"]
@@ -216,11 +236,15 @@ def settings_of(config: NightlyConfig) -> str:
 
 
 def with_settings(config: NightlyConfig, kept: str) -> NightlyConfig:
-    """The settings that a run was planned with, in the exchange of now."""
+    """The settings that a run was planned with, in the exchange, and with the servers, of now."""
     known = {item.name for item in fields(NightlyConfig)}
     values = {name: value for name, value in json.loads(kept).items() if name in known}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     about = {name: getattr(config, name) for name in ("exchange", "key", "keyring")}
+    # A server may have moved since, and a run waits for it.
+    for name in ("judge_url", "reader_url"):
+        if values.get(name) and getattr(config, name):
+            about[name] = getattr(config, name)
     return NightlyConfig(**values | about)
 
 

@@ -30,7 +30,7 @@ class NightlyConfig(GateRules, LearnConfig):
         "", "keys of other workstations whose adapters count, too; else ~/.taskmem/trusted_keys where it is"
     )
     robots: tuple[str, ...] = _setting((), "only of these robots; else of all in the exchange")
-    max_megabytes: float = _setting(4000.0, "a bundle that is larger is refused")
+    max_megabytes: float = _setting(4000.0, "a bundle that is larger is passed over until this is raised")
     together: bool = _setting(False, "one adapter for all robots' tasks; else one for each robot's")
     name: str = _setting("", "in the adapters' ids; else the robot's name")
 
