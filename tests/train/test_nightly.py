@@ -21,7 +21,7 @@ import pytest
 import yaml
 from robot_days import HOME, day, push
 from taskmem_train.cli import main
-from taskmem_train.nightly import runs
+from taskmem_train.nightly import intake, runs
 from taskmem_train.nightly.choose import DAY_NS
 from taskmem_train.nightly.ledger import Ledger
 from taskmem_train.nightly.round import nightly
@@ -277,9 +277,43 @@ def push_as_is(place: Place, path: Path, robot: str, sequence: int) -> None:
 
 def test_a_bundle_that_is_too_large_is_not_pulled(site):
     site.send("1.bundle", clips=2, questions=2)
+    for _ in range(2):
+        site.night(max_megabytes=0.001)
+    said = r"robot1 passed over a bundle: .* it has 0 MB and max_megabytes is 0.001"
+    assert re.search(said, site.log()[0]) and not (site.out / "bundles").exists()
+    with closing(Ledger(site.out / "nightly.db")) as ledger:
+        ledger.decide("robot1", "wait", "something else")
     site.night(max_megabytes=0.001)
-    assert re.search(r"robot1 refused a bundle: .* it has 0 MB and max_megabytes is 0.001", site.log()[0])
-    assert not (site.out / "bundles").exists()
+    assert len([line for line in site.log() if " passed over " in line]) == 1, "whatever comes in between"
+    site.night(min_new_tasks=9)
+    assert len([line for line in site.log() if "took a bundle" in line]) == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError("cannot be read now")])
+def test_what_fails_for_this_machine_refuses_no_bundle(site, monkeypatch, error):
+    def fails(*told):
+        raise error
+
+    site.send("1.bundle", clips=2, questions=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "check", fails)
+        (said,) = site.night().errors
+    assert "of robot1: " in said and ("memory" in said or "read now" in said)
+    assert site.night().errors == ()
+    assert [line.split(":")[0] for line in site.log() if " a bundle" in line] == ["robot1 took a bundle"]
+
+
+def test_a_run_whose_judge_is_away_is_put_off(site, monkeypatch):
+    def fails(*told):
+        raise ValueError("no context gave a pair")
+
+    site.send("1.bundle", clips=2, questions=8)
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "phase_two", fails)
+        for _ in range(3):
+            (said,) = site.night(tries=1, judge_url="http://127.0.0.1:9/v1", judge_model="m").errors
+            assert "the judge at http://127.0.0.1:9/v1 is away" in said and "no context gave" in said
+    assert not [line for line in site.log() if " failed, " in line]
 
 
 def test_an_exchange_that_is_not_there_is_an_error_and_not_the_end(site, capsys):
@@ -384,7 +418,12 @@ def test_what_waited_while_others_published_gets_a_serial_that_robots_take(site,
     other.exchange, other.key_file, other.place = site.exchange, site.key_file, site.place
     other.night(seed=1)
     assert [manifest.serial for manifest in site.published()] == [1]
-    site.night()
+    # The push was cut before the signature, and an earlier night between two steps of packing anew.
+    (packed,) = (site.out / "adapters").iterdir()
+    shutil.copytree(packed, site.exchange / "adapters" / packed.name)
+    (site.exchange / "adapters" / packed.name / "manifest.sig").unlink()
+    shutil.copytree(packed, packed.with_name(f".{packed.name}.late"))
+    assert site.night().errors == ()
     first, second = site.published()
     assert (first.serial, second.serial) == (1, 2) and first.id != second.id
     assert not list((site.out / "adapters").glob(".*")), "nothing is left of what was packed before"

@@ -19,6 +19,7 @@ from taskmem_ros.exchange.keys import SigningKey
 from taskmem_ros.exchange.place import Place, PlaceConflict, PlaceDamaged, PlaceError
 from taskmem_ros.policy import MemoryPolicy
 from taskmem_train.nightly.choose import choose
+from taskmem_train.nightly.endpoints import away
 from taskmem_train.nightly.intake import take_in
 from taskmem_train.nightly.ledger import OPEN, Ledger, Plan, Run
 from taskmem_train.nightly.library import ADAPTERS, Library, trusted_keys
@@ -35,7 +36,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Passed:
     """What a pass came to. report: the page that was written, None where there was nothing to report. errors:
-    of the exchange; what they are about is tried again in the next pass.
+    of the exchange, of servers that are away and of this machine; what they are about is tried again in the
+    next pass.
     """
 
     report: Path | None
@@ -149,13 +151,18 @@ class _Night:
         return choose(self.config, bundles, tasks, self.library.newest(robots, revision))
 
     def _finish(self, run: Run) -> None:
-        run = self.ledger.begin(run, self.config.tries)
+        run, config = self.ledger.begin(run, self.config.tries), self.config
         try:
-            self.runner.finish(run, with_settings(self.config, run.settings))
+            config = with_settings(config, run.settings)
+            self.runner.finish(run, config)
         except Exception as error:  # whatever a model, a judge or a disk may raise: the other robots go on
             if isinstance(error, PlaceError) and not isinstance(error, (PlaceConflict, PlaceDamaged)):
                 self.ledger.put_off(run)
                 self.errors.append(f"run {run.name}: {error}")  # no fault of the run: it waits
+                return
+            if why := away(error, config):
+                self.ledger.put_off(run)
+                self.errors.append(f"run {run.name}: {why}; it is tried again in the next pass")
                 return
             logger.exception("run %s failed", run.name)
             self.ledger.failed(self.ledger.run(run.number), _sentence(error), self.config.tries)
