@@ -71,6 +71,7 @@ class HomeCameraNode(Node):
         self._frames = (values["map_frame"], values["frame_id"])
         self._sim = HomeSim(values["seed"])
         self._view = HomeCamera(self._sim)
+        self._view.frame(int(self._start_s * 1e9))  # days may have to be worked out first, and take seconds
         self._camera = CameraPublisher(
             self, values["camera"], values["frame_id"], values["encoding"], horizontal_fov=math.radians(90)
         )
