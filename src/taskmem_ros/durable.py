@@ -17,6 +17,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """All that others wrote into a folder, and below it."""
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)
+
+
 def write_file(path: Path, data: bytes) -> None:
     """A file's bytes; its name is on the disk when its folder is synced."""
     with path.open("wb") as file:

@@ -262,6 +262,17 @@ def test_what_a_manifest_names_is_bounded_by_number_and_bytes():
     ).to_bytes()  # fmt: skip
 
 
+def test_tasks_with_the_numbers_of_others_are_told_of(ledger, tmp_path):
+    """As when an older copy of the robot's database was put back."""
+    take(ledger, day(tmp_path / "1", clips=3, questions=3))
+    take(ledger, day(tmp_path / "2", clips=3, questions=4, sequence=2))  # three of them again
+    assert not [row for row in ledger.unlogged() if row["decision"] == "lost tasks"]
+    take(ledger, day(tmp_path / "3", clips=3, questions=5, sequence=3, first=40))
+    (said,) = [row["reason"] for row in ledger.unlogged() if row["decision"] == "lost tasks"]
+    assert said.startswith(f"4 tasks, {STORE}/1 for one,") and "older copy" in said
+    assert len(ledger.tasks("robot1")) == 5
+
+
 def test_a_run_is_fixed_before_it_begins_and_goes_on_under_its_name(ledger, tmp_path):
     take(ledger, day(tmp_path / "1", clips=3, questions=6))
     uids = [task.uid for task in ledger.tasks("robot1")]

@@ -16,6 +16,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from taskmem_ros.durable import sync, sync_tree, write_file
 from taskmem_ros.exchange.keys import Keyring, SigningKey
 from taskmem_ros.exchange.manifest import (
     CONFIG_FILE,
@@ -81,6 +82,7 @@ class Runner:
         if not _is_trained(self.folder(run)):
             bundles = tuple(str(self._out / file) for file in run.plan.bundles)
             phase_two(config.to_learn(bundles, run.plan.learn), self.folder(run), self._policy(config))
+        sync_tree(self.folder(run))  # the ledger must not know of more than the disk does
         return self._ledger.advance(run, TRAINED)
 
     def _gate(self, run: Run, config: NightlyConfig) -> Run:
@@ -250,5 +252,6 @@ def with_settings(config: NightlyConfig, kept: str) -> NightlyConfig:
 
 def _write_json(path: Path, value: Any) -> None:
     draft = path.with_name(f".{path.name}.partial")
-    draft.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    write_file(draft, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())
     draft.replace(path)
+    sync(path.parent)
