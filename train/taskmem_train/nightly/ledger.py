@@ -210,16 +210,14 @@ class Ledger:
             )  # fmt: skip
 
     def _tell_of_others(self, db: Database, bundle: Bundle, tasks: Sequence[Task]) -> None:
-        """Tasks with the uid of another one cannot be told from it: nothing else would say that they are lost."""
+        """Tasks with the uid of another one cannot be told from it, and nothing else says that they are lost."""
         robot = bundle.manifest.robot
         known = {row["uid"]: row["asked_ns"] for row in db["tasks"].rows_where("robot = ?", [robot])}
         uids = [(task_uid(bundle, task), task.asked_ns) for task in tasks]
         others = [uid for uid, asked_ns in uids if known.get(uid, asked_ns) != asked_ns]
         if others:
-            told = (
-                f"{len(others)} tasks, {others[0]} for one, have the numbers of earlier ones and are not used"
-            )
-            why = "was an older copy of the robot's database put back? A new database numbers them anew"
+            told = f"{len(others)} tasks, {others[0]} for one, have numbers of earlier ones and are not used"
+            why = "was an older copy of the robot's database put back? A new database has numbers of its own"
             self._decide(db, robot, "lost tasks", f"{told}; {why}")
 
     def bundles(self, robot: str | None = None) -> list[TakenBundle]:
