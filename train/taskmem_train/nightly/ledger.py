@@ -210,7 +210,7 @@ class Ledger:
             )  # fmt: skip
 
     def _tell_of_others(self, db: Database, bundle: Bundle, tasks: Sequence[Task]) -> None:
-        """Tasks with the uid of another one cannot be told from it, and nothing else says that they are lost."""
+        """Tasks with the uid of another one cannot be told from it; nothing else says they are lost."""
         robot = bundle.manifest.robot
         known = {row["uid"]: row["asked_ns"] for row in db["tasks"].rows_where("robot = ?", [robot])}
         uids = [(task_uid(bundle, task), task.asked_ns) for task in tasks]
