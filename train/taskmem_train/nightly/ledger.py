@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from sqlite_utils import Database
 from taskmem_ros.exchange import Bundle
 from taskmem_ros.memory import Feedback, Task, known_answer
 from taskmem_train.bundles import task_uid
+from taskmem_train.nightly.decisions import Decisions
 
 VERSION = 1
 TAKEN, REFUSED, TIDIED = "taken", "refused", "tidied"  # of bundles; TIDIED: the file is gone
@@ -133,7 +133,7 @@ class Run:
         return "+".join(self.plan.robots)
 
 
-class Ledger:
+class Ledger(Decisions):
     """Not thread-safe. Every method is one transaction."""
 
     def __init__(self, path: Path):
@@ -324,37 +324,6 @@ class Ledger:
             db["runs"].update(run.number, {"tries": tries})
         return self.run(run.number)
 
-    # decisions
-
-    def decide(self, robot: str, decision: str, reason: str, *, once: bool = False) -> None:
-        """Keep a decision for the log. once: not where it is the robot's last one already."""
-        reason = " ".join(reason.split())
-        with self._transaction() as db:
-            last = next(db["decisions"].rows_where("robot = ?", [robot], order_by="id DESC", limit=1), None)
-            if not once or last is None or (last["decision"], last["reason"]) != (decision, reason):
-                self._decide(db, robot, decision, reason)
-
-    def decide_ever(self, robot: str, decision: str, reason: str) -> None:
-        """Keep a decision for the log, but not where it was ever made before, whatever came in between."""
-        reason = " ".join(reason.split())
-        if not self._rows(
-            "decisions", "robot = ? AND decision = ? AND reason = ?", [robot, decision, reason]
-        ):
-            self.decide(robot, decision, reason)
-
-    def unlogged(self) -> list[dict[str, Any]]:
-        """Decisions that are not in the log file yet."""
-        return self._rows("decisions", "logged = 0 ORDER BY id", [])
-
-    def logged(self, ids: Iterable[int]) -> None:
-        with self._transaction() as db:
-            for number in ids:
-                db["decisions"].update(number, {"logged": 1})
-
-    def to_report(self) -> list[dict[str, Any]]:
-        """Decisions that stand in no report yet."""
-        return self._rows("decisions", "reported = 0 ORDER BY id", [])
-
     def reported(self, runs: Iterable[Run], decisions: Iterable[Mapping[str, Any]]) -> None:
         """Note that these stand in a report that is written."""
         with self._transaction() as db:
@@ -362,28 +331,6 @@ class Ledger:
                 db["runs"].update(run.number, {"reported": 1})
             for row in decisions:
                 db["decisions"].update(row["id"], {"reported": 1})
-
-    def _decide(self, db: Database, robot: str, decision: str, reason: str) -> None:
-        row = {
-            "at_ns": time.time_ns(),
-            "robot": robot,
-            "decision": decision,
-            "reason": " ".join(reason.split()),
-        }
-        db["decisions"].insert(row)
-
-    def _rows(self, table: str, where: str, values: Sequence[Any]) -> list[dict[str, Any]]:
-        return list(self._db[table].rows_where(where, values))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Database]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
 
 def _task_row(robot: str, sequence: int, uid: str, task: Task) -> dict[str, Any]:
