@@ -165,6 +165,7 @@ def test_what_is_in_use_is_what_the_robot_wrote_with_last():
         ({"min_new_tasks": 0}, "min_new_tasks is 0; it must be at least 1"),
         ({"days": 0.0}, "days is 0.0; it must be above 0"),
         ({"held_out": 10}, "held_out is 10 and min_questions 20"),
+        ({"home_seed": ("hall",)}, "home_seed is 'hall'; write SEED, or CAMERA=SEED"),
         ({"keep_days": -1.0}, "keep_days is -1.0"),
         ({"robots": ("../x",)}, "robot '../x' is no name"),
         ({"reader_url": "http://x"}, "reader_url and reader_model go together"),

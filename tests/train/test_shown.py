@@ -13,7 +13,7 @@ SECOND = 1_000_000_000
 def test_each_camera_has_a_home_or_the_home_of_all():
     homes = ShownHomes.of(["hall=5", "9", "kitchen=6"])
     assert [homes.seed(camera) for camera in ("hall", "kitchen", "porch")] == [5, 6, 9]
-    assert ShownHomes.of(["7"]).seed("camera") == 7
+    assert ShownHomes.of(["7"]).seed("camera") == 7 and ShownHomes.of([]) is None
     stamps = [HomeSim(6).epoch_ns + second * SECOND for second in (20, 25)]
     assert homes.facts("kitchen", stamps) == tuple(visible_facts(HomeSim(6), [20 * SECOND, 25 * SECOND]))
 

@@ -19,8 +19,8 @@ class ShownHomes:
     other: int | None = None
 
     @classmethod
-    def of(cls, values: Sequence[str]) -> ShownHomes:
-        """values: SEED at most once, and CAMERA=SEED. Raises ValueError for anything else."""
+    def of(cls, values: Sequence[str]) -> ShownHomes | None:
+        """values: SEED at most once, and CAMERA=SEED; without any: None. Raises ValueError for others."""
         seeds: dict[str, int] = {}
         for value in values:
             camera, _, seed = value.rpartition("=")
@@ -30,7 +30,8 @@ class ShownHomes:
                 about = f"camera {camera!r}" if camera else "all cameras"
                 raise ValueError(f"home_seed {value!r} is the second one of {about}; each shows one home")
             seeds[camera] = int(seed)
-        return cls(seeds, seeds.pop("", None))
+        other = seeds.pop("", None)
+        return cls(seeds, other) if values else None
 
     def seed(self, camera: str) -> int:
         """Raises ValueError for a camera of which nobody said what it shows."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskmem_ros.durable import sync
+from taskmem_ros.durable import sync, sync_tree
 from taskmem_ros.exchange.keys import KEYRING, Keyring
 from taskmem_ros.exchange.manifest import AdapterManifest, PackageError
 from taskmem_ros.exchange.notebook import BROKEN, REFUSED, Notebook, Seen
@@ -165,9 +165,9 @@ class Arrivals:
             if not os.path.lexists(final):
                 self._pull(offer, partial)
                 check(partial)
-                _sync(partial)
+                sync_tree(partial)
                 partial.rename(final)
-                _sync(self.folder)
+                sync(self.folder)
         except (PackageError, PlaceError) as error:
             if is_elsewhere(error):
                 raise
@@ -235,9 +235,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """A folder with the files in it."""
-    for path in (*(path for path in folder.iterdir() if path.is_file()), folder):
-        sync(path)

@@ -20,12 +20,12 @@ from taskmem import msg, srv
 
 from taskmem_ros.exchange.keys import SigningKey
 from taskmem_ros.home import ROLES, STEP_NS, HomeQuestion, is_right
+from taskmem_ros.home.visits import Seen, Visit, Visits
 
 from . import qos
 from .conversions import nanoseconds
 from .demo_transcript import Transcript
 from .stage import PlayFailed, Stage, play, shown
-from .visits import Seen, Visit, Visits
 
 START_S = 180.0
 ASK_S = 40.0

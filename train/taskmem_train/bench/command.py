@@ -58,8 +58,7 @@ def make_dataset(config: BenchConfig) -> Dataset:
         seeds = seed_range(config.seeds)
         return home_dataset(seeds, questions=config.questions, clips=config.clips, roles=roles)
     if config.dataset == "bundle":
-        homes = ShownHomes.of(config.home_seed) if config.home_seed else None
-        return bundle_dataset(config.bundle, homes=homes)
+        return bundle_dataset(config.bundle, homes=ShownHomes.of(config.home_seed))
     clips = ClipSettings(config.sample_rate, config.clip_seconds)
     given = {"clips": clips, "limit": config.limit}
     if config.dataset == "videomme":

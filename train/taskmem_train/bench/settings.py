@@ -73,7 +73,7 @@ class BenchConfig:
             raise ValueError(f"dataset is {self.dataset!r}; --dataset bundle and --bundle FILE go together")
         if self.dataset not in ("home", "bundle") and not (self.annotations and self.videos):
             raise ValueError(f"dataset {self.dataset!r} needs --annotations and --videos, as published")
-        ShownHomes.of(self.home_seed)
+        ShownHomes.of(self.home_seed)  # raises for what is no home
         if self.home_seed and not self.bundle:
             raise ValueError(f"home_seed is {' '.join(self.home_seed)}; it goes with --dataset bundle")
         for name in ("reader", "judge"):

@@ -66,7 +66,7 @@ class GateConfig(GateRules):
             raise ValueError("give either --home ROLE or --bundle FILE to ask about")
         if unknown := [role for role in self.roles if role not in ROLES]:
             raise ValueError(f"home role {unknown[0]!r} is not known; use {', '.join(ROLES)}, joined by +")
-        ShownHomes.of(self.home_seed)
+        ShownHomes.of(self.home_seed)  # raises for what is no home
         if (self.home or self.home_seed) and self.quality != "none":
             raise ValueError(f"quality is {self.quality!r}; the demo home's truth is known, so leave it away")
         if self.held_out not in HELD_OUT:

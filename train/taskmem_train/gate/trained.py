@@ -103,7 +103,7 @@ def held_out_tasks(config: GateConfig, run: TrainedRun) -> HeldOutTasks:
         if rest:
             left_out = sum(names[uid] in fitted_to for uid in chosen)
             chosen = {uid for uid in chosen if names[uid] not in fitted_to}
-        homes = ShownHomes.of(config.home_seed) if config.home_seed else None
+        homes = ShownHomes.of(config.home_seed)
         dataset = bundle_dataset(config.bundle, wanted=chosen.__contains__, homes=homes)
         _check_tasks(run, fitted_to, dataset)
     return HeldOutTasks(dataset, len(asked), len(asked & trained), left_out)

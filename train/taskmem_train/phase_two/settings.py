@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from taskmem_ros.home import ROLES
-from taskmem_train.shown import HOMES_HELP
+from taskmem_train.shown import HOMES_HELP, ShownHomes
 
 ADAPTERS, JUDGES, QUALITIES = ("steer", "lora"), ("truth", "answerability", "local", "endpoint", "random"), (
     "truth", "local", "endpoint", "none",
@@ -69,6 +69,7 @@ class LearnConfig:
             value, choices = getattr(self, item.name), item.metadata.get("choices")
             if choices and value not in choices:
                 raise ValueError(f"{item.name} is {value!r}; it must be one of {', '.join(choices)}")
+        ShownHomes.of(self.home_seed)  # raises for what is no home
         if self.candidates < 2:
             raise ValueError(f"candidates is {self.candidates}; a preference needs at least 2")
         if self.adapter == "lora" and self.scale != 1.0:

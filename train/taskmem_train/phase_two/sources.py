@@ -84,7 +84,8 @@ def _bundles(config: PhaseTwoConfig) -> Source:
             tasks += [
                 one for task, one in asked if not config.tasks or task_uid(bundle, task) in config.tasks
             ]
-    facts = seen_facts(contexts, ShownHomes.of(config.home_seed)) if config.home_seed else {}
+    homes = ShownHomes.of(config.home_seed)
+    facts = seen_facts(contexts, homes) if homes else {}
     return Source(tuple(contexts), tuple(tasks), tuple(task for task in tasks if task.answer), facts)
 
 

@@ -8,16 +8,10 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from taskmem_ros.home import (
-    ROLES,
-    STEP_NS,
-    Fact,
-    HomeQuestion,
-    HomeSim,
-    look_up,
-    observations,
-    queries_about,
-)
+from taskmem_ros.home.facts import Fact
+from taskmem_ros.home.questions import HomeQuestion, look_up, observations, queries_about
+from taskmem_ros.home.roles import ROLES
+from taskmem_ros.home.world import STEP_NS, HomeSim
 
 DAY_NS = 24 * 3600 * 1_000_000_000
 BETWEEN_NS = 600 * 1_000_000_000  # from one home to the next, at least

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskmem_ros.home import ROLES, STEP_NS, is_right
-from taskmem_ros.nodes.visits import BETWEEN_NS, DAY_NS, Seen, Visits
+from taskmem_ros.home.visits import BETWEEN_NS, DAY_NS, Seen, Visits
 
 SEEDS = range(2_000_003, 2_000_006)
 CLIPS = 5
